@@ -1,0 +1,69 @@
+// Package admit is admission: what the API server changes or refuses in a request before validation, beyond
+// what a kind says of itself. It fills in what depends on other objects (the default storage class), and
+// refuses what the state of the cluster forbids (creating in a namespace that is going away).
+//
+// A [Chain] is a list of pure steps over a request and a snapshot of the cluster. The API server calls
+// [Chain.Admit] once per attempt to write, after defaulting and before validation. On error nothing is
+// written; the error is a *errors.StatusError of k8s.io/apimachinery, ready to be sent to the user.
+//
+// Decisions are made on a snapshot that another writer may outrun (a namespace may start terminating a
+// moment later), as in upstream; the controllers that clean up cope with that.
+package admit
+
+import (
+	"sampan/kind"
+	"sampan/view"
+)
+
+// The verbs that are admitted, as upstream names the operations.
+const (
+	Create = "CREATE"
+	Update = "UPDATE"
+	Delete = "DELETE"
+)
+
+// Request is one write, as admission sees it.
+type Request struct {
+	User   string
+	Groups []string
+
+	Kind        *kind.Kind
+	Verb        string // Create, Update or Delete
+	Namespace   string // "" for kinds that are not namespaced
+	Name        string // "" on a creation with generateName, before the name is made
+	Subresource string // "" or "status", "scale", "binding", …
+
+	// Object is the new object, a private copy that admission may change. Nil on deletion.
+	Object kind.Object
+	// Old is the stored object, read-only. Nil on creation.
+	Old kind.Object
+}
+
+// Step is one admission rule. It may change req.Object, and refuses the request with a *errors.StatusError.
+type Step func(req *Request, snap *view.Snapshot) error
+
+// Chain is admission rules in order.
+type Chain []Step
+
+// Admit runs the steps in order and returns the first error.
+func (c Chain) Admit(req *Request, snap *view.Snapshot) error {
+	for _, step := range c {
+		if err := step(req, snap); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Config is what differs between clusters. The zero value is upstream's defaults.
+type Config struct {
+	// NotReadySeconds and UnreachableSeconds are how long a pod stays on a node that is not ready or not
+	// reachable, if the pod does not say. Nil means 300.
+	NotReadySeconds    *int64
+	UnreachableSeconds *int64
+}
+
+// Default returns the rules that every cluster has, in upstream's order.
+func Default(cfg Config) Chain {
+	return Chain{}
+}
