@@ -76,6 +76,34 @@ type Reason struct {
 	Message     string
 	// Waiting marks a reason that says what is waited for, not what was done.
 	Waiting bool
+	// After is how many of the plan's actions must have been carried out for the reason to be true; an event
+	// is written only then. 0: the reason holds whatever becomes of the actions. See [Plan.Do].
+	After int
+}
+
+// Do appends an action, and reasons that are true once it is carried out.
+func (p *Plan) Do(a Action, reasons ...Reason) {
+	p.Actions = append(p.Actions, a)
+	for _, r := range reasons {
+		r.After = len(p.Actions)
+		p.Reasons = append(p.Reasons, r)
+	}
+}
+
+// Say appends reasons that are true whatever becomes of the actions.
+func (p *Plan) Say(reasons ...Reason) { p.Reasons = append(p.Reasons, reasons...) }
+
+// Wake asks for a decision at t, or earlier if one was asked for already. A zero t asks for nothing.
+func (p *Plan) Wake(t time.Time) {
+	if !t.IsZero() && (p.WakeAt.IsZero() || t.Before(p.WakeAt)) {
+		p.WakeAt = t
+	}
+}
+
+// Failure is an action that the API server refused, and how.
+type Failure struct {
+	Action Action
+	Err    error // as of the API server; only its text and apierrors.IsX may be looked at
 }
 
 // Controller is one controller: what wakes it, and its decision. It is a value; package controller runs it
@@ -85,6 +113,9 @@ type Controller struct {
 	Watches []Watch
 	// Decide looks at one key. mem is what the last decision about this key returned, nil at first.
 	Decide func(snap *view.Snapshot, key view.Key, now time.Time, mem any) (Plan, any)
+	// Failed puts a failure into the mem that the next decision about the key gets, for controllers that
+	// report failures in a status or an event. May be nil.
+	Failed func(mem any, f Failure) any
 }
 
 // Watch maps changes of one kind to the keys that must be decided again. Keys is pure; snap is at or after

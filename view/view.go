@@ -14,7 +14,9 @@ import (
 	"iter"
 
 	"github.com/tidwall/btree"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"sampan/kind"
@@ -62,7 +64,7 @@ type tree = btree.Map[string, kind.Object]
 // table holds one kind: by name, and by the two indexes that decisions need.
 type table struct {
 	byName  *tree // namespace/name
-	byOwner *tree // owner UID/namespace/name, one entry per owner reference
+	byOwner *tree // owner UID/namespace/name, one entry per owner reference; "" as UID: see Orphans
 	byNode  *tree // pods only: spec.nodeName/namespace/name
 }
 
@@ -83,6 +85,9 @@ func (t *table) insert(obj kind.Object) {
 	for _, ref := range obj.GetOwnerReferences() {
 		t.byOwner.Set(indexKey(string(ref.UID), obj), obj)
 	}
+	if adoptable(obj) {
+		t.byOwner.Set(indexKey("", obj), obj)
+	}
 	if pod, ok := obj.(*corev1.Pod); ok && pod.Spec.NodeName != "" {
 		t.byNode.Set(indexKey(pod.Spec.NodeName, pod), pod)
 	}
@@ -93,9 +98,21 @@ func (t *table) remove(obj kind.Object) {
 	for _, ref := range obj.GetOwnerReferences() {
 		t.byOwner.Delete(indexKey(string(ref.UID), obj))
 	}
+	if adoptable(obj) {
+		t.byOwner.Delete(indexKey("", obj))
+	}
 	if pod, ok := obj.(*corev1.Pod); ok && pod.Spec.NodeName != "" {
 		t.byNode.Delete(indexKey(pod.Spec.NodeName, pod))
 	}
+}
+
+// adoptable reports whether the object is of a kind that controllers adopt by a selector, and has no controller.
+func adoptable(obj kind.Object) bool {
+	switch obj.(type) {
+	case *corev1.Pod, *appsv1.ReplicaSet, *appsv1.ControllerRevision:
+		return metav1.GetControllerOfNoCopy(obj) == nil
+	}
+	return false
 }
 
 // World applies changes and hands out snapshots. The zero value is an empty world at revision 0.
@@ -240,6 +257,12 @@ func (s *Snapshot) From(id kind.ID, namespace, after string) iter.Seq[kind.Objec
 // ordered by namespace and name.
 func (s *Snapshot) OwnedBy(id kind.ID, owner types.UID) iter.Seq[kind.Object] {
 	return s.indexed(id, func(t *table) *tree { return t.byOwner }, string(owner))
+}
+
+// Orphans yields the pods, replica sets or controller revisions (no other kinds) of a namespace that have no
+// controller, ordered by name: those that a controller whose selector matches may adopt.
+func (s *Snapshot) Orphans(id kind.ID, namespace string) iter.Seq[kind.Object] {
+	return s.indexed(id, func(t *table) *tree { return t.byOwner }, "/"+namespace)
 }
 
 // PodsOn yields the pods bound to a node, ordered by namespace and name.
