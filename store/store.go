@@ -7,7 +7,8 @@
 // Values are what the API server encodes; the store never looks at them.
 //
 // Every transaction has one revision, which all its keys share. Revisions start at 1, rise by one per
-// transaction, and go on rising across restarts. History is kept until [Store.Compact].
+// transaction, and go on rising across restarts. History is kept until [Store.Compact], or for as long as the
+// back end is told to keep it.
 package store
 
 import (
@@ -69,7 +70,9 @@ type List struct {
 type Store interface {
 	// Apply carries out the writes as one transaction, or none of them. When it returns a revision, the
 	// writes are on disk. It returns a *ConflictError if an Expect does not hold, ErrNoSpace (wrapped) if
-	// the disk is full; after any other error the outcome may be unknown.
+	// the disk is full, and what CheckWrites says of malformed writes; after any other error the outcome may
+	// be unknown. Deleting a key that does not exist is no event; a transaction that changes nothing has no
+	// revision of its own and returns the newest.
 	Apply(ctx context.Context, writes ...Write) (revision int64, err error)
 	// Get returns a key's newest record, or ErrNotFound.
 	Get(ctx context.Context, key string) (Record, error)
@@ -77,7 +80,8 @@ type Store interface {
 	// history is gone, and ErrFuture for one that is not there yet.
 	List(ctx context.Context, prefix string, opts ListOptions) (List, error)
 	// Events returns the events after a revision, oldest first: as many whole transactions as fit in about
-	// limit events (at least one transaction), none if there are none yet. ErrCompacted if history is gone.
+	// limit events (at least one transaction; 0: all), none if there are none yet. ErrCompacted if history is
+	// gone. The slice is read-only.
 	Events(ctx context.Context, after int64, limit int) ([]Event, error)
 	// Wait returns nil once there are events after the revision.
 	Wait(ctx context.Context, after int64) error
@@ -107,4 +111,23 @@ type ConflictError struct {
 
 func (e *ConflictError) Error() string {
 	return fmt.Sprintf("write of %s expected revision %d, found %d", e.Key, e.Expect, e.Current)
+}
+
+// CheckWrites returns an error for writes that cannot be one transaction: an empty key, a key that is written
+// twice, an Expect that is no revision. Back ends call it first.
+func CheckWrites(writes []Write) error {
+	for i, w := range writes {
+		if w.Key == "" {
+			return errors.New("write with an empty key")
+		}
+		if w.Expect < AnyRevision {
+			return fmt.Errorf("write of %s expects revision %d, which cannot be", w.Key, w.Expect)
+		}
+		for _, earlier := range writes[:i] {
+			if earlier.Key == w.Key {
+				return fmt.Errorf("key %s is written twice in one transaction", w.Key)
+			}
+		}
+	}
+	return nil
 }

@@ -1,0 +1,120 @@
+// Package embedded is the store of a single server: one bbolt file, opened by one process at a time.
+//
+// Writes of all callers that wait are gathered into one bbolt transaction (group commit), so the price of
+// reaching the disk is shared; a caller returns when its write is durable. A conflict fails only the caller
+// that has it. Reads do not block writes and see only what is durable. The newest events are also kept in
+// memory, so a reader that keeps up never touches the disk.
+//
+// The file, format 1. Numbers are big-endian; a place is a revision (8 bytes) and an index within its
+// transaction (4 bytes).
+//
+//	meta
+//	  format     "1"
+//	  revision   newest revision
+//	  compacted  history before this revision is gone
+//	  swept      events up to this revision have been looked at by the compaction
+//	keys
+//	  KEY        the place of its newest record; deleted keys are not here
+//	history
+//	  PLACE      flags (1: deleted), place of the record before it (0: none), length of KEY (uvarint), KEY, VALUE
+//
+// A list at an older revision is the newest list with the later events undone, by their "record before". A
+// record goes away when the event that replaced it is compacted, and a deletion when it is compacted itself;
+// so compaction looks once at each event and needs no pass over the data. It runs inside ordinary commits,
+// a bounded piece in each.
+//
+// Failures. A full disk fails the writes with store.ErrNoSpace; reads go on, and writes work again when there
+// is room. If the disk fails in a way that leaves it unknown what it holds, all further writes are refused
+// until the server is restarted. A file that is found damaged while open panics, since there is nothing right
+// that could be answered from it.
+package embedded
+
+import (
+	"context"
+	"sync"
+
+	bolt "go.etcd.io/bbolt"
+
+	"sampan/store"
+	"sampan/store/internal/recent"
+)
+
+// Options tune a store. The zero value is what a server uses.
+type Options struct {
+	// History is how many of the newest revisions lists and events can go back to. 0 means 10,000; below
+	// zero, history is kept until Compact.
+	History int64
+	// RecentEvents and RecentBytes bound the events that are kept in memory. 0 means 4,096 and 8 MiB.
+	RecentEvents int
+	RecentBytes  int
+	// MaxBytes bounds the size of the file; writes that need more get store.ErrNoSpace. 0 means no bound.
+	MaxBytes int
+}
+
+func (o Options) withDefaults() Options {
+	if o.History == 0 {
+		o.History = 10_000
+	}
+	if o.RecentEvents == 0 {
+		o.RecentEvents = 4096
+	}
+	if o.RecentBytes == 0 {
+		o.RecentBytes = 8 << 20
+	}
+	return o
+}
+
+// Store implements store.Store. Open makes one.
+type Store struct {
+	path string
+	opts Options
+	db   *bolt.DB
+	log  *recent.Log // events and the newest revision that is durable
+
+	mu       sync.Mutex // guards queue and closing
+	queue    []*request
+	closing  bool
+	wake     chan struct{} // capacity 1; says that queue or closing changed
+	finished chan struct{} // closed when the committer has ended
+
+	closeOnce sync.Once
+	closeErr  error
+
+	committer committer // used by the committer goroutine alone
+}
+
+var _ store.Store = (*Store)(nil)
+
+// Apply implements store.Store. If ctx ends while the write is under way, its outcome is unknown.
+func (s *Store) Apply(ctx context.Context, writes ...store.Write) (int64, error) {
+	if err := store.CheckWrites(writes); err != nil {
+		return 0, err
+	}
+	return s.submit(ctx, &request{writes: writes, done: make(chan struct{})})
+}
+
+// Compact implements store.Store.
+func (s *Store) Compact(ctx context.Context, revision int64) error {
+	_, err := s.submit(ctx, &request{compact: revision, done: make(chan struct{})})
+	return err
+}
+
+// Wait implements store.Store.
+func (s *Store) Wait(ctx context.Context, after int64) error { return s.log.Wait(ctx, after) }
+
+// Revision implements store.Store.
+func (s *Store) Revision() int64 { return s.log.Revision() }
+
+// Close implements store.Store. Reads in flight are waited for too.
+func (s *Store) Close() error {
+	s.closeOnce.Do(func() {
+		s.mu.Lock()
+		s.closing = true
+		s.mu.Unlock()
+		s.signal()
+		<-s.finished
+		s.log.Close()
+		s.closeErr = s.db.Close()
+	})
+	return s.closeErr
+}

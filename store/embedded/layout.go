@@ -1,0 +1,167 @@
+package embedded
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+const format = "1"
+
+// The names of buckets and of keys in meta.
+const (
+	bucketMeta    = "meta"
+	bucketKeys    = "keys"
+	bucketHistory = "history"
+
+	metaFormat    = "format"
+	metaRevision  = "revision"
+	metaCompacted = "compacted"
+	metaSwept     = "swept"
+)
+
+// place is where a record is in the history.
+type place struct {
+	revision int64
+	index    uint32
+}
+
+const placeSize = 12
+
+func (p place) append(b []byte) []byte {
+	b = binary.BigEndian.AppendUint64(b, uint64(p.revision))
+	return binary.BigEndian.AppendUint32(b, p.index)
+}
+
+func decodePlace(b []byte) place {
+	return place{int64(binary.BigEndian.Uint64(b)), binary.BigEndian.Uint32(b[8:])}
+}
+
+const flagDeleted = 1
+
+// record is a value of the history bucket. Decoded, its slices point into the bbolt transaction.
+type record struct {
+	deleted  bool
+	previous place
+	key      []byte
+	value    []byte
+}
+
+func encodeRecord(key string, value []byte, previous place) []byte {
+	b := make([]byte, 0, 1+placeSize+binary.MaxVarintLen32+len(key)+len(value))
+	if value == nil {
+		b = append(b, flagDeleted)
+	} else {
+		b = append(b, 0)
+	}
+	b = previous.append(b)
+	b = binary.AppendUvarint(b, uint64(len(key)))
+	b = append(b, key...)
+	return append(b, value...)
+}
+
+// decodeRecord panics on what encodeRecord cannot have made: the file is damaged.
+func decodeRecord(b []byte) record {
+	const header = 1 + placeSize
+	if len(b) < header {
+		panic(fmt.Sprintf("embedded store: damaged record of %d bytes", len(b)))
+	}
+	keyLen, n := binary.Uvarint(b[header:])
+	rest := b[header+max(n, 0):]
+	if n <= 0 || keyLen > uint64(len(rest)) {
+		panic("embedded store: damaged record")
+	}
+	return record{
+		deleted:  b[0]&flagDeleted != 0,
+		previous: decodePlace(b[1:]),
+		key:      rest[:keyLen],
+		value:    rest[keyLen:],
+	}
+}
+
+// buckets are those of one bbolt transaction.
+type buckets struct {
+	meta, keys, history *bolt.Bucket
+}
+
+func bucketsOf(tx *bolt.Tx) buckets {
+	return buckets{
+		meta:    tx.Bucket([]byte(bucketMeta)),
+		keys:    tx.Bucket([]byte(bucketKeys)),
+		history: tx.Bucket([]byte(bucketHistory)),
+	}
+}
+
+func (b buckets) number(name string) int64 {
+	v := b.meta.Get([]byte(name))
+	if len(v) != 8 {
+		panic("embedded store: damaged " + name + " in meta")
+	}
+	return int64(binary.BigEndian.Uint64(v))
+}
+
+func (b buckets) setNumber(name string, n int64) error {
+	return b.meta.Put([]byte(name), binary.BigEndian.AppendUint64(nil, uint64(n)))
+}
+
+// newest returns the place of a key's newest record, the zero place if the key does not exist.
+func (b buckets) newest(key []byte) place {
+	if v := b.keys.Get(key); v != nil {
+		return decodePlace(v)
+	}
+	return place{}
+}
+
+// at returns the record at a place, which must be there.
+func (b buckets) at(p place) record {
+	v := b.history.Get(p.append(make([]byte, 0, placeSize)))
+	if v == nil {
+		panic(fmt.Sprintf("embedded store: no record at revision %d index %d", p.revision, p.index))
+	}
+	return decodeRecord(v)
+}
+
+// create makes the buckets of an empty file.
+func create(tx *bolt.Tx) error {
+	var b buckets
+	for name, bucket := range map[string]**bolt.Bucket{
+		bucketMeta: &b.meta, bucketKeys: &b.keys, bucketHistory: &b.history,
+	} {
+		var err error
+		if *bucket, err = tx.CreateBucket([]byte(name)); err != nil {
+			return fmt.Errorf("create bucket %s: %w", name, err)
+		}
+	}
+	return errors.Join(
+		b.meta.Put([]byte(metaFormat), []byte(format)),
+		b.setNumber(metaRevision, 0),
+		b.setNumber(metaCompacted, 0),
+		b.setNumber(metaSwept, 0),
+	)
+}
+
+// check returns an error if the file is not one that this package wrote.
+func check(tx *bolt.Tx) error {
+	b := bucketsOf(tx)
+	if b.meta == nil || b.keys == nil || b.history == nil {
+		return errors.New("it is a bbolt file, but not one of a Sampan store")
+	}
+	if got := string(b.meta.Get([]byte(metaFormat))); got != format {
+		return fmt.Errorf("it has format %q, this version reads format %q", got, format)
+	}
+	for _, name := range []string{metaRevision, metaCompacted, metaSwept} {
+		if len(b.meta.Get([]byte(name))) != 8 {
+			return fmt.Errorf("its %s is missing", name)
+		}
+	}
+	last, _ := b.history.Cursor().Last()
+	switch {
+	case last == nil && b.keys.Stats().KeyN > 0:
+		return errors.New("its history is missing")
+	case last != nil && len(last) != placeSize, last != nil && decodePlace(last).revision > b.number(metaRevision):
+		return errors.New("its history does not fit its revision")
+	}
+	return nil
+}

@@ -1,0 +1,161 @@
+package embedded
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+
+	"sampan/store"
+	"sampan/store/internal/recent"
+)
+
+// mmapBytes is address space, not memory: it lets the file grow this far without the pause of a new mapping.
+const mmapBytes = 256 << 20
+
+// Open opens the store in the file, and creates it (mode 0600) and its folder (mode 0700) if they are not
+// there. The error says what to do about a file that another server has open, is damaged, or may not be read.
+func Open(path string, opts Options) (*Store, error) {
+	opts = opts.withDefaults()
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, fmt.Errorf("create the folder of the store: %w", err)
+	}
+	_, statErr := os.Stat(path)
+	db, err := openFile(path, opts)
+	if err != nil {
+		return nil, explain(path, err)
+	}
+	if errors.Is(statErr, os.ErrNotExist) {
+		// The name of a new file is durable only when its folder is.
+		if err := syncDir(filepath.Dir(path)); err != nil {
+			db.Close()
+			return nil, fmt.Errorf("sync the folder of the store: %w", err)
+		}
+	}
+	s := &Store{
+		path: path, opts: opts, db: db,
+		wake: make(chan struct{}, 1), finished: make(chan struct{}),
+	}
+	err = db.View(func(tx *bolt.Tx) error {
+		b := bucketsOf(tx)
+		s.committer = committer{
+			revision:  b.number(metaRevision),
+			compacted: b.number(metaCompacted),
+			swept:     b.number(metaSwept),
+		}
+		return nil
+	})
+	if err != nil {
+		db.Close()
+		return nil, explain(path, err)
+	}
+	s.log = recent.New(s.committer.revision, recent.Limits{Events: opts.RecentEvents, Bytes: opts.RecentBytes})
+	go s.run()
+	return s, nil
+}
+
+// openFile opens and checks the file. bbolt reads it through a memory mapping and trusts it, so that a
+// damaged file shows as a panic or a fault; both become errors here.
+func openFile(path string, opts Options) (db *bolt.DB, err error) {
+	old := debug.SetPanicOnFault(true)
+	defer debug.SetPanicOnFault(old)
+	defer func() {
+		if r := recover(); r != nil {
+			err = &damagedError{fmt.Errorf("%v", r)}
+			if db != nil {
+				db.Close()
+				db = nil
+			}
+		}
+	}()
+	initial := mmapBytes
+	if opts.MaxBytes > 0 {
+		initial = min(initial, opts.MaxBytes)
+	}
+	var file *os.File
+	db, err = bolt.Open(path, 0o600, &bolt.Options{
+		Timeout:         time.Nanosecond, // one attempt: whoever holds the lock is a running server
+		FreelistType:    bolt.FreelistMapType,
+		InitialMmapSize: initial,
+		MaxSize:         opts.MaxBytes,
+		NoStatistics:    true,
+		OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
+			var err error
+			file, err = os.OpenFile(name, flag, mode)
+			return file, err
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = db.Update(func(tx *bolt.Tx) error {
+		info, err := file.Stat()
+		if err != nil {
+			return err
+		}
+		if info.Size() < tx.Size() {
+			return &damagedError{fmt.Errorf("it has %d bytes of %d", info.Size(), tx.Size())}
+		}
+		if first, _ := tx.Cursor().First(); first == nil {
+			return create(tx)
+		}
+		if err := check(tx); err != nil {
+			return &damagedError{err}
+		}
+		return nil
+	})
+	if err != nil {
+		db.Close()
+		return nil, err
+	}
+	return db, nil
+}
+
+// damagedError says that the content of the file is wrong.
+type damagedError struct{ err error }
+
+func (e *damagedError) Error() string { return e.err.Error() }
+func (e *damagedError) Unwrap() error { return e.err }
+
+func explain(path string, err error) error {
+	var damaged *damagedError
+	switch {
+	case errors.Is(err, berrors.ErrTimeout):
+		return fmt.Errorf("store file %s is in use by another running server: stop that one, or use another data directory", path)
+	case errors.As(err, &damaged), errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrVersionMismatch),
+		errors.Is(err, berrors.ErrChecksum):
+		return fmt.Errorf("store file %s is damaged (%w): restore a copy of it, or move it away to start with an empty cluster", path, err)
+	case errors.Is(err, os.ErrPermission):
+		return fmt.Errorf("open store file %s: permission denied: run as its owner%s, or use another data directory", path, ownerOf(path))
+	case errors.Is(err, syscall.EISDIR):
+		return fmt.Errorf("store file %s is a directory: move it away, or use another data directory", path)
+	case isNoSpace(err):
+		return fmt.Errorf("open store file %s: %w: make room on the disk (%v)", path, store.ErrNoSpace, err)
+	}
+	return fmt.Errorf("open store file %s: %w", path, err)
+}
+
+func ownerOf(path string) string {
+	info, err := os.Stat(path)
+	if err != nil {
+		return ""
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return fmt.Sprintf(" (user %d)", st.Uid)
+	}
+	return ""
+}
+
+func syncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
