@@ -1,0 +1,2 @@
+// Package replicaset keeps as many pods as a ReplicaSet asks for.
+package replicaset

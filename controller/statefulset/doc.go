@@ -1,0 +1,2 @@
+// Package statefulset keeps pods that have an identity: an ordinal, a name, claims.
+package statefulset
