@@ -36,6 +36,10 @@ type Update struct{ Object kind.Object }
 // UpdateStatus replaces the status of an object. Its resourceVersion is the one that the decision saw.
 type UpdateStatus struct{ Object kind.Object }
 
+// Finalize replaces the spec.finalizers of a Namespace (the finalize subresource). Its resourceVersion is the one
+// that the decision saw.
+type Finalize struct{ Object kind.Object }
+
 // Delete deletes an object if it still is the one that the decision saw. "Not found" counts as done.
 type Delete struct {
 	Key view.Key
@@ -63,6 +67,7 @@ type Bind struct {
 func (Create) action()       {}
 func (Update) action()       {}
 func (UpdateStatus) action() {}
+func (Finalize) action()     {}
 func (Delete) action()       {}
 func (Evict) action()        {}
 func (Bind) action()         {}
