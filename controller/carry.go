@@ -60,6 +60,8 @@ func Execute(ctx context.Context, c client.Client, a plan.Action) (revision int6
 		return revisionOf(c.Update(ctx, a.Object, "", metav1.UpdateOptions{}))
 	case plan.UpdateStatus:
 		return revisionOf(c.Update(ctx, a.Object, "status", metav1.UpdateOptions{}))
+	case plan.Finalize:
+		return revisionOf(c.Update(ctx, a.Object, "finalize", metav1.UpdateOptions{}))
 	case plan.Delete:
 		obj, err := c.Delete(ctx, a.Key, deleteOptions(a))
 		if apierrors.IsNotFound(err) {
@@ -98,8 +100,6 @@ func revisionOf(obj kind.Object, err error) (int64, error) {
 	if err != nil || obj == nil {
 		return 0, err
 	}
-	// A deletion's answer carries the revision of the object's last state, which may be older than the
-	// deletion itself. The preconditions make a repeated deletion harmless.
 	n, err := strconv.ParseInt(obj.GetResourceVersion(), 10, 64)
 	if err != nil {
 		return 0, fmt.Errorf("read resourceVersion of %s/%s: %w", obj.GetNamespace(), obj.GetName(), err)
