@@ -1,7 +1,10 @@
 package core
 
 import (
+	"strconv"
+
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"sampan/kind"
@@ -14,5 +17,81 @@ func Pod() *kind.Kind {
 		ShortNames: []string{"po"}, Categories: []string{"all"},
 		New:     func() *corev1.Pod { return new(corev1.Pod) },
 		NewList: func() runtime.Object { return new(corev1.PodList) },
+
+		Default:       defaultPod,
+		Counted:       func(pod *corev1.Pod) any { return &pod.Spec },
+		PrepareCreate: preparePod,
+		PrepareUpdate: func(pod, old *corev1.Pod) { pod.Status = *old.Status.DeepCopy() },
+
+		Validate:       validatePod,
+		ValidateUpdate: validatePodUpdate,
+
+		PrepareStatus:  preparePodStatus,
+		ValidateStatus: validatePodStatus,
+
+		GracePeriod: podGracePeriod,
+		Columns:     podColumns(),
+		Row:         podRow,
+		Fields:      podFields,
 	}.Kind()
+}
+
+func preparePod(pod *corev1.Pod) {
+	pod.Status = corev1.PodStatus{Phase: corev1.PodPending, QOSClass: QOSClass(&pod.Spec)}
+}
+
+// preparePodStatus lets a status writer change status, labels and annotations, and nothing else; the node
+// agent must not be able to move a pod to another owner.
+func preparePodStatus(pod, old *corev1.Pod) {
+	pod.Spec = *old.Spec.DeepCopy()
+	pod.DeletionTimestamp = old.DeletionTimestamp.DeepCopy()
+	pod.DeletionGracePeriodSeconds = old.DeletionGracePeriodSeconds
+	pod.OwnerReferences = old.DeepCopy().OwnerReferences
+	if pod.Status.QOSClass == "" {
+		pod.Status.QOSClass = old.Status.QOSClass
+	}
+}
+
+// podGracePeriod is the time that a pod gets to stop: what the caller asked for, or else what the pod says.
+// A pod that no node runs, or that has finished, needs none. A negative period is an old way to ask for the
+// shortest one that still lets the node confirm the end.
+func podGracePeriod(pod *corev1.Pod, requested *int64) int64 {
+	var period int64
+	switch {
+	case pod.Spec.NodeName == "", podFinished(pod):
+		return 0
+	case requested != nil:
+		period = *requested
+	case pod.Spec.TerminationGracePeriodSeconds != nil:
+		period = *pod.Spec.TerminationGracePeriodSeconds
+	}
+	if period < 0 {
+		return 1
+	}
+	return period
+}
+
+func podFinished(pod *corev1.Pod) bool {
+	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+}
+
+// podFields are the fields that the API documents as selectable for pods.
+func podFields(pod *corev1.Pod) fields.Set {
+	return fields.Set{
+		"spec.nodeName":            pod.Spec.NodeName,
+		"spec.restartPolicy":       string(pod.Spec.RestartPolicy),
+		"spec.schedulerName":       pod.Spec.SchedulerName,
+		"spec.serviceAccountName":  pod.Spec.ServiceAccountName,
+		"spec.hostNetwork":         strconv.FormatBool(pod.Spec.HostNetwork),
+		"status.phase":             string(pod.Status.Phase),
+		"status.podIP":             podIP(pod),
+		"status.nominatedNodeName": pod.Status.NominatedNodeName,
+	}
+}
+
+func podIP(pod *corev1.Pod) string {
+	if len(pod.Status.PodIPs) > 0 {
+		return pod.Status.PodIPs[0].IP
+	}
+	return pod.Status.PodIP
 }

@@ -1,0 +1,71 @@
+package core
+
+import corev1 "k8s.io/api/core/v1"
+
+// defaultMode is the file mode of projected files if the writer gives none.
+const defaultMode int32 = 0o644
+
+func defaultVolume(v *corev1.Volume) {
+	s := &v.VolumeSource
+	if *s == (corev1.VolumeSource{}) {
+		s.EmptyDir = &corev1.EmptyDirVolumeSource{}
+	}
+	if s.Secret != nil {
+		defaultModeOf(&s.Secret.DefaultMode)
+	}
+	if s.ConfigMap != nil {
+		defaultModeOf(&s.ConfigMap.DefaultMode)
+	}
+	if s.DownwardAPI != nil {
+		defaultModeOf(&s.DownwardAPI.DefaultMode)
+		defaultDownwardItems(s.DownwardAPI.Items)
+	}
+	if s.Projected != nil {
+		defaultModeOf(&s.Projected.DefaultMode)
+		for i := range s.Projected.Sources {
+			src := &s.Projected.Sources[i]
+			if src.DownwardAPI != nil {
+				defaultDownwardItems(src.DownwardAPI.Items)
+			}
+			if t := src.ServiceAccountToken; t != nil && t.ExpirationSeconds == nil {
+				t.ExpirationSeconds = new(int64(60 * 60))
+			}
+		}
+	}
+	defaultHostPath(s.HostPath)
+	if s.Image != nil && s.Image.PullPolicy == "" {
+		s.Image.PullPolicy = pullPolicyFor(s.Image.Reference)
+	}
+	if s.Ephemeral != nil && s.Ephemeral.VolumeClaimTemplate != nil {
+		defaultClaimSpec(&s.Ephemeral.VolumeClaimTemplate.Spec)
+	}
+	if s.ISCSI != nil && s.ISCSI.ISCSIInterface == "" {
+		s.ISCSI.ISCSIInterface = "default"
+	}
+}
+
+func defaultModeOf(mode **int32) {
+	if *mode == nil {
+		*mode = new(defaultMode)
+	}
+}
+
+func defaultDownwardItems(items []corev1.DownwardAPIVolumeFile) {
+	for i := range items {
+		defaultFieldRef(items[i].FieldRef)
+	}
+}
+
+func defaultHostPath(h *corev1.HostPathVolumeSource) {
+	if h != nil && h.Type == nil {
+		h.Type = new(corev1.HostPathUnset)
+	}
+}
+
+func defaultClaimSpec(spec *corev1.PersistentVolumeClaimSpec) {
+	if spec.VolumeMode == nil {
+		spec.VolumeMode = new(corev1.PersistentVolumeFilesystem)
+	}
+	roundMilli(spec.Resources.Limits)
+	roundMilli(spec.Resources.Requests)
+}
