@@ -1,0 +1,121 @@
+package apiserver
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"sampan/apiserver/auth"
+	"sampan/kind"
+	"sampan/view"
+)
+
+// The Service by which pods reach the API.
+const (
+	apiServiceName = "kubernetes"
+	apiServicePort = 443
+)
+
+// systemUser is the API server itself.
+func systemUser() auth.User {
+	return auth.User{Name: "system:apiserver", Groups: []string{auth.GroupMasters, auth.GroupAuthenticated}}
+}
+
+// Bootstrap creates what every cluster has: the namespaces default, kube-system, kube-public and kube-node-lease,
+// and the Service "kubernetes" at the first address of the Service range. What is there already stays as it is.
+func (s *Server) Bootstrap(ctx context.Context) error {
+	c := s.Client(systemUser())
+	for _, name := range []string{metav1.NamespaceDefault, metav1.NamespaceSystem, metav1.NamespacePublic, corev1.NamespaceNodeLease} {
+		if err := ensure(ctx, c, view.Key{Kind: kind.Namespaces, Name: name}, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}); err != nil {
+			return err
+		}
+	}
+	return ensure(ctx, c, view.Key{Kind: kind.Services, Namespace: metav1.NamespaceDefault, Name: apiServiceName}, &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{
+			Name:      apiServiceName,
+			Namespace: metav1.NamespaceDefault,
+			Labels:    map[string]string{"component": "apiserver", "provider": "kubernetes"},
+		},
+		Spec: corev1.ServiceSpec{
+			Type:      corev1.ServiceTypeClusterIP,
+			ClusterIP: s.APIAddress().String(),
+			Ports: []corev1.ServicePort{{
+				Name: "https", Port: apiServicePort, Protocol: corev1.ProtocolTCP, TargetPort: intstr.FromInt32(6443),
+			}},
+			SessionAffinity: corev1.ServiceAffinityNone,
+		},
+	})
+}
+
+// APIAddress returns the cluster address of the Service "kubernetes": the first of the range. The server's
+// certificate must name it.
+func (s *Server) APIAddress() netip.Addr { return nthAddress(s.cfg.ServiceCIDR, 1) }
+
+// DNSAddress returns the cluster address that is kept free for the cluster's DNS: the tenth of the range.
+func (s *Server) DNSAddress() netip.Addr { return nthAddress(s.cfg.ServiceCIDR, dnsAddressIndex) }
+
+func ensure(ctx context.Context, c *Local, key view.Key, obj kind.Object) error {
+	if c.Snapshot().Get(key) != nil {
+		return nil
+	}
+	if _, err := c.Create(ctx, obj, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("create %s: %w", key, err)
+	}
+	return nil
+}
+
+// Advertise says where pods reach the API server behind the Service "kubernetes": it writes the Service's
+// EndpointSlice (and Endpoints, if that kind is served). All addresses must have one port. It writes nothing if
+// nothing changes.
+func (s *Server) Advertise(ctx context.Context, addresses ...netip.AddrPort) error {
+	if len(addresses) == 0 {
+		return fmt.Errorf("advertise the API server: no address given")
+	}
+	addresses = slices.Clone(addresses)
+	slices.SortFunc(addresses, netip.AddrPort.Compare)
+	port, ready, name, tcp := int32(addresses[0].Port()), true, "https", corev1.ProtocolTCP
+	family := discoveryv1.AddressTypeIPv4
+	if addresses[0].Addr().Unmap().Is6() {
+		family = discoveryv1.AddressTypeIPv6
+	}
+	meta := metav1.ObjectMeta{Name: apiServiceName, Namespace: metav1.NamespaceDefault}
+	slice := &discoveryv1.EndpointSlice{
+		ObjectMeta:  *meta.DeepCopy(),
+		AddressType: family,
+		Ports:       []discoveryv1.EndpointPort{{Name: &name, Port: &port, Protocol: &tcp}},
+	}
+	slice.Labels = map[string]string{discoveryv1.LabelServiceName: apiServiceName}
+	endpoints := &corev1.Endpoints{ObjectMeta: meta, Subsets: []corev1.EndpointSubset{{
+		Ports: []corev1.EndpointPort{{Name: name, Port: port, Protocol: tcp}},
+	}}}
+	endpoints.Labels = map[string]string{"endpointslice.kubernetes.io/skip-mirror": "true"}
+	for _, a := range addresses {
+		ip := a.Addr().Unmap().WithZone("").String()
+		slice.Endpoints = append(slice.Endpoints, discoveryv1.Endpoint{
+			Addresses: []string{ip}, Conditions: discoveryv1.EndpointConditions{Ready: &ready},
+		})
+		endpoints.Subsets[0].Addresses = append(endpoints.Subsets[0].Addresses, corev1.EndpointAddress{IP: ip})
+	}
+	c := s.Client(systemUser())
+	for _, obj := range []kind.Object{slice, endpoints} {
+		k := s.cfg.Kinds.Of(obj)
+		if k == nil {
+			continue
+		}
+		_, err := c.Update(ctx, obj, "", metav1.UpdateOptions{})
+		if apierrors.IsNotFound(err) {
+			_, err = c.Create(ctx, obj, metav1.CreateOptions{})
+		}
+		if err != nil {
+			return fmt.Errorf("advertise the API server in %s: %w", k.ID, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,99 @@
+package apiserver
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"sampan/apiserver/admit"
+	"sampan/kind"
+	"sampan/store"
+	"sampan/view"
+)
+
+// generateAttempts is how many generated names are tried before the creation fails.
+const generateAttempts = 8
+
+// create creates an object. obj is the caller's no more.
+func (s *Server) create(ctx context.Context, r request, obj kind.Object, opts metav1.CreateOptions) (kind.Object, error) {
+	dry, err := dryRun(opts.DryRun, "CreateOptions")
+	if err != nil {
+		return nil, err
+	}
+	if err := checkNames(r, obj); err != nil {
+		return nil, err
+	}
+	if obj.GetResourceVersion() != "" {
+		return nil, apierrors.NewBadRequest("resourceVersion should not be set on objects to be created")
+	}
+	k, snap := r.kind, s.cache.snapshot()
+	k.Default(obj)
+	if err := s.admission(r, admit.Create, obj, nil, snap); err != nil {
+		return nil, err
+	}
+	k.PrepareCreate(obj)
+	generated := obj.GetName() == "" && obj.GetGenerateName() != ""
+	s.stampNew(r, obj)
+	if errs := append(kind.ValidateMeta(k, obj), k.Validate(obj)...); len(errs) > 0 {
+		return nil, apierrors.NewInvalid(k.GVK.GroupKind(), obj.GetName(), errs)
+	}
+	if k.Warnings != nil {
+		for _, w := range k.Warnings(obj) {
+			r.warning(w)
+		}
+	}
+	for attempt := 1; ; attempt++ {
+		r.key.Name = obj.GetName()
+		claims, release, err := s.allocate(r, obj, nil)
+		if err != nil {
+			return nil, err
+		}
+		if dry {
+			if s.cache.snapshot().Get(r.key) != nil {
+				return nil, apierrors.NewAlreadyExists(k.GroupResource(), r.key.Name)
+			}
+			return obj, nil
+		}
+		created, err := s.commitNew(ctx, r, obj, claims)
+		var conflict *store.ConflictError
+		switch {
+		case err == nil:
+			return created, nil
+		case !errors.As(err, &conflict):
+			return nil, err
+		case strings.HasPrefix(conflict.Key, claimPrefix):
+			release() // another Service was faster; what was asked for by the user is refused on the next round
+		case generated && attempt < generateAttempts:
+			release()
+			obj.SetName(s.generateName(obj.GetGenerateName()))
+		default:
+			return nil, apierrors.NewAlreadyExists(k.GroupResource(), r.key.Name)
+		}
+	}
+}
+
+func (s *Server) commitNew(ctx context.Context, r request, obj kind.Object, claims []store.Write) (kind.Object, error) {
+	value, err := encodeStored(r.kind, obj)
+	if err != nil {
+		return nil, apierrors.NewInternalError(err)
+	}
+	key := view.KeyOf(r.kind.ID, obj)
+	writes := append(claims, store.Write{Key: storeKey(key), Value: value, Hint: published{owner: s.cache, obj: obj}})
+	revision, err := s.commit(ctx, writes...)
+	if err != nil {
+		return nil, err
+	}
+	return s.publishedObject(obj, revision), nil
+}
+
+// publishedObject returns a committed object with its revision. The cache has set it, unless it had to start
+// anew from the store in between; then nobody else holds this copy.
+func (s *Server) publishedObject(obj kind.Object, revision int64) kind.Object {
+	if obj.GetResourceVersion() == "" {
+		return withRevision(obj, revision)
+	}
+	return obj
+}

@@ -1,0 +1,107 @@
+package apiserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"sampan/apiserver/admit"
+	"sampan/apiserver/auth"
+	"sampan/kind"
+	"sampan/store"
+	"sampan/view"
+)
+
+// request is what every verb of the core knows of its caller and its target.
+type request struct {
+	user        auth.User
+	kind        *kind.Kind
+	key         view.Key // Name is empty for a collection, and for a creation with generateName
+	subresource string
+	warn        func(text string) // takes what the user should know and may ignore; may be nil
+}
+
+func (r request) warning(text string) {
+	if r.warn != nil {
+		r.warn(text)
+	}
+}
+
+func (r request) notFound() error {
+	return apierrors.NewNotFound(r.kind.GroupResource(), r.key.Name)
+}
+
+// The message of upstream's optimistic lock.
+const errModified = "the object has been modified; please apply your changes to the latest version and try again"
+
+func (r request) conflict(message string) error {
+	return apierrors.NewConflict(r.kind.GroupResource(), r.key.Name, errors.New(message))
+}
+
+func errUnknownType(obj kind.Object) error {
+	return apierrors.NewBadRequest(fmt.Sprintf("no kind is registered for the type %T", obj))
+}
+
+func errUnknownKind(id kind.ID) error {
+	return apierrors.NewGenericServerResponse(http.StatusNotFound, "", id.GroupResource(), "", "", 0, true)
+}
+
+// admission runs the admission chain over one attempt to write.
+func (s *Server) admission(r request, verb string, obj, old kind.Object, snap *view.Snapshot) error {
+	return s.cfg.Admission.Admit(&admit.Request{
+		User:        r.user.Name,
+		Groups:      r.user.Groups,
+		Kind:        r.kind,
+		Verb:        verb,
+		Namespace:   r.key.Namespace,
+		Name:        r.key.Name,
+		Subresource: r.subresource,
+		Object:      obj,
+		Old:         old,
+	}, snap)
+}
+
+// commit applies writes as one transaction and publishes them, so that a caller who is answered afterwards finds
+// them in every view. A *store.ConflictError comes back as it is, with the cache at least where the conflict
+// arose; every other error is ready for the user.
+func (s *Server) commit(ctx context.Context, writes ...store.Write) (revision int64, err error) {
+	revision, err = s.cfg.Store.Apply(ctx, writes...)
+	var conflict *store.ConflictError
+	switch {
+	case err == nil:
+		if err := s.cache.advance(ctx, revision); err != nil {
+			return 0, apierrors.NewInternalError(fmt.Errorf("committed at revision %d, but %w", revision, err))
+		}
+		return revision, nil
+	case errors.As(err, &conflict):
+		if err := s.cache.advance(ctx, conflict.Current); err != nil {
+			return 0, apierrors.NewInternalError(err)
+		}
+		return 0, conflict
+	case errors.Is(err, store.ErrNoSpace):
+		return 0, &apierrors.StatusError{ErrStatus: metav1.Status{
+			Status:  metav1.StatusFailure,
+			Code:    http.StatusInsufficientStorage,
+			Reason:  metav1.StatusReasonInternalError,
+			Message: fmt.Sprintf("the write was refused: %v; free some space on the server's data directory", err),
+		}}
+	case ctx.Err() != nil:
+		return 0, apierrors.NewTimeoutError("the request ended while the write was in progress, which may still be carried out", 0)
+	default:
+		return 0, apierrors.NewInternalError(fmt.Errorf("write to the store: %w", err))
+	}
+}
+
+// dryRun reports whether nothing shall be written, and refuses what is no dry-run option.
+func dryRun(options []string, path string) (bool, error) {
+	for _, o := range options {
+		if o != metav1.DryRunAll {
+			return false, apierrors.NewBadRequest(fmt.Sprintf(`%s.dryRun: Unsupported value: %q: supported values: "All"`, path, o))
+		}
+	}
+	return len(options) > 0, nil
+}

@@ -1,0 +1,77 @@
+package apiserver
+
+import (
+	"context"
+	"fmt"
+
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"sampan/kind"
+)
+
+// scaleGVK is the version in which the scale subresource of every kind is served.
+var scaleGVK = schema.GroupVersionKind{Group: "autoscaling", Version: "v1", Kind: "Scale"}
+
+// scaleOf returns an object as its scale subresource shows it.
+func scaleOf(k *kind.Kind, obj kind.Object) *autoscalingv1.Scale {
+	want, have, selector := k.Scale.Get(obj)
+	scale := &autoscalingv1.Scale{
+		ObjectMeta: metav1.ObjectMeta{
+			Name:              obj.GetName(),
+			Namespace:         obj.GetNamespace(),
+			UID:               obj.GetUID(),
+			ResourceVersion:   obj.GetResourceVersion(),
+			CreationTimestamp: obj.GetCreationTimestamp(),
+		},
+		Spec:   autoscalingv1.ScaleSpec{Replicas: want},
+		Status: autoscalingv1.ScaleStatus{Replicas: have, Selector: selector},
+	}
+	setGVK(scale, scaleGVK)
+	return scale
+}
+
+// updateScale sets the number of replicas. The result is the scaled object.
+func (s *Server) updateScale(ctx context.Context, r request, scale *autoscalingv1.Scale, opts metav1.UpdateOptions) (kind.Object, error) {
+	dry, err := dryRun(opts.DryRun, "UpdateOptions")
+	if err != nil {
+		return nil, err
+	}
+	if scale.Name != "" && scale.Name != r.key.Name {
+		return nil, apierrors.NewBadRequest(fmt.Sprintf("the name of the object (%s) does not match the name on the URL (%s)", scale.Name, r.key.Name))
+	}
+	return s.modifyScale(ctx, r, dry, func(_, next runtime.Object) error {
+		scale.DeepCopyInto(next.(*autoscalingv1.Scale))
+		return nil
+	})
+}
+
+// modifyScale changes an object through its scale: change fills next, an empty Scale, looking at the current one.
+func (s *Server) modifyScale(ctx context.Context, r request, dry bool, change func(cur, next runtime.Object) error) (kind.Object, error) {
+	if r.kind.Scale == nil {
+		return nil, errNoSubresource(r)
+	}
+	return s.modify(ctx, r, dry, func(cur kind.Object) (kind.Object, error) {
+		next := new(autoscalingv1.Scale)
+		if err := change(scaleOf(r.kind, cur), next); err != nil {
+			return nil, err
+		}
+		if next.UID != "" && next.UID != cur.GetUID() {
+			return nil, r.conflict(fmt.Sprintf("Precondition failed: UID in precondition: %v, UID in object meta: %v", next.UID, cur.GetUID()))
+		}
+		if next.ResourceVersion != "" && next.ResourceVersion != cur.GetResourceVersion() {
+			return nil, r.conflict(errModified)
+		}
+		if n := next.Spec.Replicas; n < 0 {
+			return nil, apierrors.NewInvalid(scaleGVK.GroupKind(), r.key.Name, field.ErrorList{
+				field.Invalid(field.NewPath("spec", "replicas"), n, "must be greater than or equal to 0")})
+		}
+		obj := private(cur)
+		r.kind.Scale.Set(obj, next.Spec.Replicas)
+		return obj, nil
+	})
+}

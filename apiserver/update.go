@@ -1,0 +1,167 @@
+package apiserver
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"sampan/apiserver/admit"
+	"sampan/kind"
+	"sampan/store"
+	"sampan/view"
+)
+
+// update replaces an object or its subresource. obj is the caller's no more.
+func (s *Server) update(ctx context.Context, r request, obj kind.Object, opts metav1.UpdateOptions) (kind.Object, error) {
+	result, _, err := s.put(ctx, r, obj, opts)
+	return result, err
+}
+
+// put is update, and says whether the object was created by it.
+func (s *Server) put(ctx context.Context, r request, obj kind.Object, opts metav1.UpdateOptions) (result kind.Object, created bool, err error) {
+	dry, err := dryRun(opts.DryRun, "UpdateOptions")
+	if err != nil {
+		return nil, false, err
+	}
+	if err := checkNames(r, obj); err != nil {
+		return nil, false, err
+	}
+	if r.kind.CreateOnUpdate && r.subresource == "" && s.cache.snapshot().Get(r.key) == nil && obj.GetUID() == "" && obj.GetResourceVersion() == "" {
+		result, err := s.create(ctx, r, private(obj), metav1.CreateOptions{DryRun: opts.DryRun})
+		if !apierrors.IsAlreadyExists(err) {
+			return result, true, err
+		}
+	}
+	revision, uid := obj.GetResourceVersion(), obj.GetUID()
+	result, err = s.modify(ctx, r, dry, func(cur kind.Object) (kind.Object, error) {
+		if uid != "" && uid != cur.GetUID() {
+			return nil, r.conflict(fmt.Sprintf("Precondition failed: UID in precondition: %v, UID in object meta: %v", uid, cur.GetUID()))
+		}
+		if revision != "" && revision != cur.GetResourceVersion() {
+			return nil, r.conflict(errModified)
+		}
+		return private(obj), nil
+	})
+	return result, false, err
+}
+
+// modify is every write to an existing object. change gets the published object and returns a private successor;
+// it is called again when another writer was faster, and refuses then if its caller had asked for a revision.
+func (s *Server) modify(ctx context.Context, r request, dry bool, change func(cur kind.Object) (kind.Object, error)) (kind.Object, error) {
+	for {
+		snap := s.cache.snapshot()
+		cur := snap.Get(r.key)
+		if cur == nil {
+			return nil, r.notFound()
+		}
+		next, err := change(cur)
+		if err != nil {
+			return nil, err
+		}
+		if err := s.legalise(r, next, cur, snap); err != nil {
+			return nil, err
+		}
+		result, err := s.replace(ctx, r, next, cur, dry)
+		var conflict *store.ConflictError
+		if !errors.As(err, &conflict) {
+			return result, err
+		}
+		if ctx.Err() != nil {
+			return nil, apierrors.NewTimeoutError("the request ended while other writers kept changing the object", 0)
+		}
+	}
+}
+
+// legalise makes next a valid successor of cur: defaults, admission, what the kind keeps, metadata, validation.
+func (s *Server) legalise(r request, next, cur kind.Object, snap *view.Snapshot) error {
+	k := r.kind
+	k.Default(next)
+	if err := s.admission(r, admit.Update, next, cur, snap); err != nil {
+		return err
+	}
+	stampUpdate(r, next, cur)
+	var errs field.ErrorList
+	switch r.subresource {
+	case "", "scale":
+		keepAllocated(next, cur)
+		k.PrepareUpdate(next, cur)
+		errs = k.ValidateUpdate(next, cur)
+		if k.Warnings != nil {
+			for _, w := range k.Warnings(next) {
+				r.warning(w)
+			}
+		}
+	case "status":
+		if k.Status == nil {
+			return errNoSubresource(r)
+		}
+		k.Status.PrepareUpdate(next, cur)
+		if k.Status.Validate != nil {
+			errs = k.Status.Validate(next, cur)
+		}
+	case "finalize":
+		if err := prepareFinalize(r, next, cur); err != nil {
+			return err
+		}
+	case "binding": // the change was made from cur by this package
+	default:
+		return errNoSubresource(r)
+	}
+	if errs := append(kind.ValidateMetaUpdate(k, next, cur), errs...); len(errs) > 0 {
+		return apierrors.NewInvalid(k.GVK.GroupKind(), r.key.Name, errs)
+	}
+	return nil
+}
+
+// replace commits next in the place of cur. It removes the object instead if it only waited for this change to
+// go away, and writes nothing if nothing changes.
+func (s *Server) replace(ctx context.Context, r request, next, cur kind.Object, dry bool) (kind.Object, error) {
+	if deletable(next) {
+		if dry {
+			return next, nil
+		}
+		return s.remove(ctx, r, next, cur)
+	}
+	claims, _, err := s.allocate(r, next, cur)
+	if err != nil {
+		return nil, err
+	}
+	value, err := encodeStored(r.kind, next)
+	if err != nil {
+		return nil, apierrors.NewInternalError(err)
+	}
+	if len(claims) == 0 {
+		if same, err := s.storedAs(r.kind, cur, value); err != nil || same {
+			return cur, err
+		}
+	}
+	if dry {
+		next.SetResourceVersion(cur.GetResourceVersion())
+		return next, nil
+	}
+	revision, err := s.commit(ctx, append(claims, store.Write{
+		Key: storeKey(r.key), Value: value, Expect: revisionOf(cur), Hint: published{owner: s.cache, obj: next},
+	})...)
+	if err != nil {
+		return nil, err
+	}
+	return s.publishedObject(next, revision), nil
+}
+
+// storedAs reports whether the store holds value for a published object.
+func (s *Server) storedAs(k *kind.Kind, cur kind.Object, value []byte) (bool, error) {
+	have, err := encodeStored(k, shallowCopy(cur))
+	if err != nil {
+		return false, apierrors.NewInternalError(err)
+	}
+	return bytes.Equal(have, value), nil
+}
+
+func errNoSubresource(r request) error {
+	return apierrors.NewNotFound(r.kind.GroupResource(), r.key.Name+"/"+r.subresource)
+}
