@@ -185,3 +185,14 @@ func orNone(s string) string {
 	}
 	return s
 }
+
+// ContainerCells returns the names and the images of a pod's containers, as tables show them.
+func ContainerCells(spec *corev1.PodSpec) (names, images string) {
+	for i := range spec.Containers {
+		if i > 0 {
+			names, images = names+",", images+","
+		}
+		names, images = names+spec.Containers[i].Name, images+spec.Containers[i].Image
+	}
+	return names, images
+}
