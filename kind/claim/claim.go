@@ -24,8 +24,9 @@ const (
 	BoundByController = "pv.kubernetes.io/bound-by-controller"
 	// ProvisionedBy is set on a volume that a provisioner made.
 	ProvisionedBy = "pv.kubernetes.io/provisioned-by"
-	// StorageProvisioner is set on a claim that waits for a provisioner.
-	StorageProvisioner = "volume.kubernetes.io/storage-provisioner"
+	// StorageProvisioner is set on a claim that waits for a provisioner; older provisioners look for the beta name.
+	StorageProvisioner     = "volume.kubernetes.io/storage-provisioner"
+	BetaStorageProvisioner = "volume.beta.kubernetes.io/storage-provisioner"
 	// NoProvisioner is the provisioner of classes whose volumes are made by hand.
 	NoProvisioner = "kubernetes.io/no-provisioner"
 )

@@ -1,7 +1,10 @@
 package core
 
 import (
+	"time"
+
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"sampan/kind"
@@ -14,5 +17,24 @@ func ServiceAccount() *kind.Kind {
 		ShortNames: []string{"sa"},
 		New:        func() *corev1.ServiceAccount { return new(corev1.ServiceAccount) },
 		NewList:    func() runtime.Object { return new(corev1.ServiceAccountList) },
+
+		// Only names: the rest of a reference would pretend that another namespace could be meant.
+		PrepareCreate: func(sa *corev1.ServiceAccount) { onlySecretNames(sa) },
+		PrepareUpdate: func(sa, _ *corev1.ServiceAccount) { onlySecretNames(sa) },
+
+		Columns: []metav1.TableColumnDefinition{
+			kind.NameColumn(),
+			kind.Column("Secrets", "integer", "Number of secrets that pods of this account may use."),
+			kind.AgeColumn(),
+		},
+		Row: func(sa *corev1.ServiceAccount, now time.Time) []any {
+			return []any{sa.Name, int64(len(sa.Secrets)), kind.Age(sa, now)}
+		},
 	}.Kind()
+}
+
+func onlySecretNames(sa *corev1.ServiceAccount) {
+	for i := range sa.Secrets {
+		sa.Secrets[i] = corev1.ObjectReference{Name: sa.Secrets[i].Name}
+	}
 }
