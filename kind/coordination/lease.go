@@ -1,17 +1,60 @@
 package coordination
 
 import (
+	"time"
+
 	coordinationv1 "k8s.io/api/coordination/v1"
+	apivalidation "k8s.io/apimachinery/pkg/api/validation"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"sampan/kind"
+	"sampan/kind/core"
 )
 
 // Lease returns the kind Lease.
 func Lease() *kind.Kind {
 	return kind.Typed[*coordinationv1.Lease]{
 		ID: kind.Leases, Version: coordinationv1.SchemeGroupVersion, Name: "Lease", Singular: "lease",
-		New:     func() *coordinationv1.Lease { return new(coordinationv1.Lease) },
-		NewList: func() runtime.Object { return new(coordinationv1.LeaseList) },
+		CreateOnUpdate: true,
+		New:            func() *coordinationv1.Lease { return new(coordinationv1.Lease) },
+		NewList:        func() runtime.Object { return new(coordinationv1.LeaseList) },
+
+		Validate:       validateLease,
+		ValidateUpdate: func(l, _ *coordinationv1.Lease) field.ErrorList { return validateLease(l) },
+
+		Columns: []metav1.TableColumnDefinition{
+			kind.NameColumn(),
+			kind.Column("Holder", "string", "Who holds the lease."),
+			kind.AgeColumn(),
+		},
+		Row: func(l *coordinationv1.Lease, now time.Time) []any {
+			holder := ""
+			if l.Spec.HolderIdentity != nil {
+				holder = *l.Spec.HolderIdentity
+			}
+			return []any{l.Name, holder, kind.Age(l, now)}
+		},
 	}.Kind()
+}
+
+func validateLease(l *coordinationv1.Lease) field.ErrorList {
+	path, spec := field.NewPath("spec"), &l.Spec
+	var errs field.ErrorList
+	if d := spec.LeaseDurationSeconds; d != nil && *d <= 0 {
+		errs = append(errs, field.Invalid(path.Child("leaseDurationSeconds"), *d, "must be greater than 0"))
+	}
+	if n := spec.LeaseTransitions; n != nil {
+		errs = append(errs, core.NonNegative(path.Child("leaseTransitions"), n)...)
+	}
+	if spec.Strategy != nil {
+		for _, msg := range apivalidation.NameIsDNSSubdomain(string(*spec.Strategy), false) {
+			errs = append(errs, field.Invalid(path.Child("strategy"), *spec.Strategy, msg))
+		}
+	}
+	if spec.PreferredHolder != nil && *spec.PreferredHolder != "" && (spec.Strategy == nil || *spec.Strategy == "") {
+		errs = append(errs, field.Forbidden(path.Child("preferredHolder"), "may only be specified when `strategy` is defined"))
+	}
+	return errs
 }

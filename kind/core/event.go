@@ -1,8 +1,14 @@
 package core
 
 import (
+	"strings"
+	"time"
+
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"sampan/kind"
 )
@@ -11,8 +17,122 @@ import (
 func Event() *kind.Kind {
 	return kind.Typed[*corev1.Event]{
 		ID: kind.Events, Version: corev1.SchemeGroupVersion, Name: "Event", Singular: "event",
-		ShortNames: []string{"ev"},
-		New:        func() *corev1.Event { return new(corev1.Event) },
-		NewList:    func() runtime.Object { return new(corev1.EventList) },
+		ShortNames:     []string{"ev"},
+		CreateOnUpdate: true,
+		New:            func() *corev1.Event { return new(corev1.Event) },
+		NewList:        func() runtime.Object { return new(corev1.EventList) },
+
+		Validate:       validateEvent,
+		ValidateUpdate: func(e, _ *corev1.Event) field.ErrorList { return validateEvent(e) },
+
+		Columns: []metav1.TableColumnDefinition{
+			kind.Column("Last Seen", "string", "Time since it last happened."),
+			kind.Column("Type", "string", "Normal or Warning."),
+			kind.Column("Reason", "string", "What happened, in one word."),
+			kind.Column("Object", "string", "Object that it happened to."),
+			kind.WideColumn("Subobject", "string", "Part of that object, such as a container."),
+			kind.WideColumn("Source", "string", "Who says so."),
+			kind.Column("Message", "string", "What happened, for people."),
+			kind.WideColumn("First Seen", "string", "Time since it first happened."),
+			kind.WideColumn("Count", "string", "How often it happened."),
+			func() metav1.TableColumnDefinition { c := kind.NameColumn(); c.Priority = 1; return c }(),
+		},
+		Row:    eventRow,
+		Fields: eventFields,
 	}.Kind()
+}
+
+// validateEvent holds events of the older form to the namespace of their object, and those of the newer
+// (eventTime set, KEP-383) to its required fields too.
+func validateEvent(e *corev1.Event) field.ErrorList {
+	var errs field.ErrorList
+	ns := e.InvolvedObject.Namespace
+	if ns != e.Namespace && !(ns == "" && e.Namespace == metav1.NamespaceDefault) {
+		errs = append(errs, field.Invalid(field.NewPath("involvedObject", "namespace"), ns, "does not match event.namespace"))
+	}
+	if e.EventTime.IsZero() {
+		return errs
+	}
+	if e.ReportingController == "" {
+		errs = append(errs, field.Required(field.NewPath("reportingController"), ""))
+	} else {
+		errs = append(errs, qualifiedName(field.NewPath("reportingController"), e.ReportingController)...)
+	}
+	for _, f := range []struct {
+		name, value string
+		max         int
+		required    bool
+	}{
+		{"reportingInstance", e.ReportingInstance, 128, true},
+		{"action", e.Action, 128, true},
+		{"reason", e.Reason, 128, true},
+		{"message", e.Message, 1024, false},
+	} {
+		switch {
+		case f.required && f.value == "":
+			errs = append(errs, field.Required(field.NewPath(f.name), ""))
+		case len(f.value) > f.max:
+			errs = append(errs, field.TooLong(field.NewPath(f.name), "", f.max))
+		}
+	}
+	return errs
+}
+
+func eventRow(e *corev1.Event, now time.Time) []any {
+	first := e.FirstTimestamp
+	if first.IsZero() {
+		first = metav1.Time(e.EventTime)
+	}
+	last := e.LastTimestamp
+	if last.IsZero() {
+		last = first
+	}
+	count := e.Count
+	switch {
+	case e.Series != nil:
+		last, count = metav1.Time(e.Series.LastObservedTime), e.Series.Count
+	case count == 0:
+		count = 1 // events of the newer form count only when they repeat
+	}
+	object := strings.ToLower(e.InvolvedObject.Kind)
+	if e.InvolvedObject.Name != "" {
+		object += "/" + e.InvolvedObject.Name
+	}
+	return []any{kind.Since(last, now), e.Type, e.Reason, object, e.InvolvedObject.FieldPath, eventSource(e),
+		strings.TrimSpace(e.Message), kind.Since(first, now), int64(count), e.Name}
+}
+
+func eventSource(e *corev1.Event) string {
+	component, host := e.Source.Component, e.Source.Host
+	if component == "" {
+		component = e.ReportingController
+	}
+	if host == "" {
+		host = e.ReportingInstance
+	}
+	if host != "" {
+		return component + ", " + host
+	}
+	return component
+}
+
+func eventFields(e *corev1.Event) fields.Set {
+	source := e.Source.Component
+	if source == "" {
+		source = e.ReportingController
+	}
+	o := e.InvolvedObject
+	return fields.Set{
+		"involvedObject.kind":            o.Kind,
+		"involvedObject.namespace":       o.Namespace,
+		"involvedObject.name":            o.Name,
+		"involvedObject.uid":             string(o.UID),
+		"involvedObject.apiVersion":      o.APIVersion,
+		"involvedObject.resourceVersion": o.ResourceVersion,
+		"involvedObject.fieldPath":       o.FieldPath,
+		"reason":                         e.Reason,
+		"reportingComponent":             e.ReportingController,
+		"source":                         source,
+		"type":                           e.Type,
+	}
 }

@@ -23,8 +23,9 @@ func Service() *kind.Kind {
 	return kind.Typed[*corev1.Service]{
 		ID: kind.Services, Version: corev1.SchemeGroupVersion, Name: "Service", Singular: "service",
 		ShortNames: []string{"svc"}, Categories: []string{"all"},
-		New:     func() *corev1.Service { return new(corev1.Service) },
-		NewList: func() runtime.Object { return new(corev1.ServiceList) },
+		CreateOnUpdate: true,
+		New:            func() *corev1.Service { return new(corev1.Service) },
+		NewList:        func() runtime.Object { return new(corev1.ServiceList) },
 
 		Default:       defaultService,
 		PrepareCreate: func(s *corev1.Service) { s.Status = corev1.ServiceStatus{} },
