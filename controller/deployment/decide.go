@@ -188,8 +188,12 @@ func (r *rollout) ensureCurrent() (ok bool) {
 		r.collisions = &n
 		return false
 	}
+	var n int32
+	if !rolling(r.d) || observed(r.old) {
+		n = currentSize(r.d, r.old, 0)
+	}
 	r.create = true
-	r.current = newSet(r.d, currentSize(r.d, r.old, 0), nextRevision(r.old))
+	r.current = newSet(r.d, n, nextRevision(r.old))
 	r.revision = r.current.Annotations[revisionAnnotation]
 	if hasDeadline(r.d) {
 		r.conditions.set(appsv1.DeploymentProgressing, corev1.ConditionTrue, reasonCreated, "Created new replica set %q", r.current.Name)
@@ -250,7 +254,12 @@ func (r *rollout) saturated() bool {
 
 // roll moves pods from the old sets to the current one, within maxSurge and maxUnavailable.
 func (r *rollout) roll() {
+	sets := r.all()
 	if !r.ensureCurrent() {
+		return
+	}
+	if !observed(sets) {
+		r.p.Say(plan.Reason{About: r.in.Key, Waiting: true, Message: "waiting for the replica sets to act on their sizes"})
 		return
 	}
 	if !r.create {

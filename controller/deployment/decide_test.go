@@ -166,9 +166,22 @@ func TestDecide(t *testing.T) {
 			if got := writes(text); got != tt.want {
 				t.Errorf("got %q, want %q\n%s", got, tt.want, text)
 			}
-			plantest.Check(t, New(), key, at(0), tt.objects...)
+			plantest.CheckWith(t, New(), key, at(0), observe, tt.objects...)
 		})
 	}
+}
+
+// observe stands for the ReplicaSet controller: the sets have seen their sizes.
+func observe(c *plantest.Cluster) (changed bool) {
+	for s := range view.All[*appsv1.ReplicaSet](c.Snapshot(), kind.ReplicaSets, "") {
+		if !observed([]*appsv1.ReplicaSet{s}) {
+			s = s.DeepCopy()
+			s.Status.ObservedGeneration = s.Generation
+			c.Put(s)
+			changed = true
+		}
+	}
+	return changed
 }
 
 func ownedPod(d *appsv1.Deployment, image string) *corev1.Pod {

@@ -5,9 +5,10 @@
 // maxSurge and maxUnavailable, Recreate, pausing, proportional scaling in mid-rollout, revisions, progress
 // deadline, history limit.
 //
-// One rule is stricter than upstream's: an old ReplicaSet's available pods count only as far as it still asks
-// for them. Its status may be older than the scale-down that was just written, and upstream would take pods
-// away twice then.
+// One rule is stricter than upstream's, so that the budget holds for pods and not only for the sizes that the
+// sets ask for: a rollout takes its next step only when every set has observed its last size. Until then a
+// set's status may be older than its last scale-down, and upstream would take pods away twice, or add new ones
+// beside old ones that are not gone yet.
 //
 // The controller is pure; package controller runs it.
 package deployment

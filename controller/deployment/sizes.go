@@ -75,17 +75,35 @@ func total(sets []*appsv1.ReplicaSet) int32 {
 	return n
 }
 
-// available is how many available pods of the set can be relied upon: no more than it asks for, because its
-// status may be older than its last scale-down.
+// available is how many available pods of the set can be relied upon: no more than it asks for.
 func available(s *appsv1.ReplicaSet) int32 { return min(s.Status.AvailableReplicas, size(s)) }
 
-// current size of a rollout: how large the current set may be, given all sets.
+// alive is how many pods of the sets there may be: those that they ask for, or those that are still there.
+func alive(sets []*appsv1.ReplicaSet) int32 {
+	var n int32
+	for _, s := range sets {
+		n += max(size(s), s.Status.Replicas)
+	}
+	return n
+}
+
+// observed reports whether every set has acted on its size.
+func observed(sets []*appsv1.ReplicaSet) bool {
+	for _, s := range sets {
+		if s.Status.ObservedGeneration < s.Generation {
+			return false
+		}
+	}
+	return true
+}
+
+// currentSize returns how large the current set, of size have, may be in a rollout, given all sets.
 func currentSize(d *appsv1.Deployment, all []*appsv1.ReplicaSet, have int32) int32 {
 	want := replicas(d)
 	if !rolling(d) || have > want {
 		return want
 	}
-	room := want + maxSurge(d) - total(all)
+	room := want + maxSurge(d) - alive(all)
 	if room <= 0 {
 		return have
 	}

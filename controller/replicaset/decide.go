@@ -66,7 +66,8 @@ func Decide(in In, mem Mem) (plan.Plan, Mem) {
 		return p, Mem{}
 	}
 	in.Claim.Plan(&p)
-	status, wake := status(in, mem)
+	victims := victims(in)
+	status, wake := status(in, victims, mem)
 	p.Wake(wake)
 	if mem.Failure != "" {
 		// The creations below may well fail again and end the plan, so the report goes first.
@@ -75,7 +76,7 @@ func Decide(in In, mem Mem) (plan.Plan, Mem) {
 		p.Say(plan.Reason{About: in.Key, EventReason: mem.Failure, Warning: true, Message: "Error " + verb + ": " + mem.Message})
 	}
 	if in.Set.DeletionTimestamp == nil {
-		scale(&p, in)
+		scale(&p, in, victims)
 	}
 	if mem.Failure == "" {
 		writeStatus(&p, in.Set, status)
@@ -83,39 +84,52 @@ func Decide(in In, mem Mem) (plan.Plan, Mem) {
 	return p, Mem{}
 }
 
-// scale makes missing pods and removes those that are too many.
-func scale(p *plan.Plan, in In) {
+// victims chooses the pods that are too many.
+func victims(in In) []*corev1.Pod {
 	have := active(in.Claim.Owned)
+	tooMany := min(len(have)-int(replicas(in.Set)), burst)
+	if tooMany <= 0 || in.Set.DeletionTimestamp != nil {
+		return nil
+	}
+	return pods.Victims(have, tooMany, in.Crowd, in.Now)
+}
+
+// scale makes missing pods and removes the victims.
+func scale(p *plan.Plan, in In, victims []*corev1.Pod) {
 	for _, slot := range in.Free {
 		pod := pods.FromTemplate(&in.Set.Spec.Template, in.Set, gvk(), slot.Name)
 		p.Do(plan.Create{Object: pod}, plan.Reason{
 			About: in.Key, EventReason: "SuccessfulCreate", Message: "Created pod: " + slot.Name,
 		})
 	}
-	tooMany := min(len(have)-int(replicas(in.Set)), burst)
-	if tooMany <= 0 {
-		return
-	}
-	for _, pod := range pods.Victims(have, tooMany, in.Crowd, in.Now) {
+	for _, pod := range victims {
 		p.Do(plan.Delete{Key: view.KeyOf(kind.Pods, pod), UID: pod.UID}, plan.Reason{
 			About: in.Key, EventReason: "SuccessfulDelete", Message: "Deleted pod: " + pod.Name,
 		})
 	}
 }
 
-// status computes the status, and when a ready pod becomes available next.
-func status(in In, mem Mem) (s appsv1.ReplicaSetStatus, wake time.Time) {
+// status computes the status, and when a ready pod becomes available next. The victims count no longer: the
+// status is written after their deletion, and a Deployment that reads it must not rely on them. (After a
+// failure it is written before, and they count.)
+func status(in In, victims []*corev1.Pod, mem Mem) (s appsv1.ReplicaSetStatus, wake time.Time) {
 	s = *in.Set.Status.DeepCopy()
 	s.ObservedGeneration = in.Set.Generation
 	s.Replicas, s.FullyLabeledReplicas, s.ReadyReplicas, s.AvailableReplicas = 0, 0, 0, 0
 	template := labels.SelectorFromSet(in.Set.Spec.Template.Labels)
 	minReady := pods.Seconds(in.Set.Spec.MinReadySeconds)
+	going := make(map[*corev1.Pod]bool)
+	if mem.Failure == "" {
+		for _, pod := range victims {
+			going[pod] = true
+		}
+	}
 	var terminating int32
 	for _, pod := range in.Claim.Owned {
 		if pods.Terminating(pod) {
 			terminating++
 		}
-		if !pods.Active(pod) {
+		if !pods.Active(pod) || going[pod] {
 			continue
 		}
 		s.Replicas++

@@ -32,6 +32,13 @@ const roundsMax = 200
 //   - any prefix of a plan's actions, then deciding and applying again, comes to the same fixpoint.
 func Check(t *testing.T, c plan.Controller, key view.Key, now time.Time, objects ...kind.Object) {
 	t.Helper()
+	CheckWith(t, c, key, now, func(*Cluster) bool { return false }, objects...)
+}
+
+// CheckWith is Check for a controller that waits for others. react stands for them: it is called when the
+// controller has nothing to do, and reports whether it changed anything.
+func CheckWith(t *testing.T, c plan.Controller, key view.Key, now time.Time, react func(*Cluster) bool, objects ...kind.Object) {
+	t.Helper()
 	start := func() *Cluster { return New(now, objects...) }
 
 	cluster := start()
@@ -55,7 +62,7 @@ func Check(t *testing.T, c plan.Controller, key view.Key, now time.Time, objects
 		t.Errorf("objects put in another order gave another plan:\n%s", gocmp.Diff(want, got))
 	}
 
-	want := Fixpoint(t, c, key, cluster)
+	want := Fixpoint(t, c, key, cluster, react)
 	for n := range first.Actions {
 		crashed := start()
 		p, _ := c.Decide(crashed.Snapshot(), key, now, nil)
@@ -64,20 +71,23 @@ func Check(t *testing.T, c plan.Controller, key view.Key, now time.Time, objects
 				break
 			}
 		}
-		if diff := gocmp.Diff(want, Fixpoint(t, c, key, crashed)); diff != "" {
+		if diff := gocmp.Diff(want, Fixpoint(t, c, key, crashed, react)); diff != "" {
 			t.Errorf("after a crash behind %d of %d actions the fixpoint is another:\n%s", n, len(p.Actions), diff)
 		}
 	}
 }
 
-// Fixpoint decides and applies until the plan is empty, and returns the objects as JSON by key. It fails the
+// Fixpoint decides and applies until the plan is empty and react (see [CheckWith]) changes nothing, and returns the objects as JSON by key. It fails the
 // test if that takes too long.
-func Fixpoint(t *testing.T, c plan.Controller, key view.Key, cluster *Cluster) map[string]string {
+func Fixpoint(t *testing.T, c plan.Controller, key view.Key, cluster *Cluster, react func(*Cluster) bool) map[string]string {
 	t.Helper()
 	var mem any
 	var p plan.Plan
 	for range roundsMax {
 		p, mem = c.Decide(cluster.Snapshot(), key, cluster.Now, mem)
+		if len(p.Actions) == 0 && react(cluster) {
+			continue
+		}
 		if len(p.Actions) == 0 {
 			return dump(t, cluster.Snapshot(), cluster.kinds, false)
 		}
