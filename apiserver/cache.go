@@ -26,6 +26,8 @@ type cache struct {
 	store store.Store
 	kinds *kind.Registry
 	now   func() time.Time
+	// replaced is told of every published object that has a successor, or is removed.
+	replaced func(kind.Object)
 
 	snap atomic.Pointer[view.Snapshot] // stored with mu held, so that it fits the histories
 
@@ -44,8 +46,8 @@ type published struct {
 	obj   kind.Object
 }
 
-func newCache(ctx context.Context, st store.Store, kinds *kind.Registry, now func() time.Time) (*cache, error) {
-	c := &cache{store: st, kinds: kinds, now: now}
+func newCache(ctx context.Context, st store.Store, kinds *kind.Registry, now func() time.Time, replaced func(kind.Object)) (*cache, error) {
+	c := &cache{store: st, kinds: kinds, now: now, replaced: replaced}
 	if err := c.fill(ctx); err != nil {
 		return nil, err
 	}
@@ -184,6 +186,7 @@ func (c *cache) apply(events []store.Event) error {
 			if old == nil {
 				continue
 			}
+			c.replaced(old)
 			if own {
 				old = hint.obj
 			}
@@ -201,6 +204,9 @@ func (c *cache) apply(events []store.Event) error {
 			}
 			change.Old = c.world.Put(k.ID, obj, e.Revision)
 			change.New = obj
+			if change.Old != nil {
+				c.replaced(change.Old)
+			}
 		}
 		c.all.append(change, now)
 		h := c.byKind[k.ID]

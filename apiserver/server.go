@@ -63,6 +63,7 @@ type NodeConnector interface {
 type Server struct {
 	cfg   Config
 	cache *cache
+	forms *encodings
 
 	randomMu sync.Mutex // guards cfg.Random
 }
@@ -88,8 +89,8 @@ func New(cfg Config) (*Server, error) {
 		cfg.EncodedBytesMax = 32 << 20
 	}
 	cfg.ServiceCIDR = cfg.ServiceCIDR.Masked()
-	s := &Server{cfg: cfg}
-	c, err := newCache(context.Background(), cfg.Store, cfg.Kinds, cfg.Now)
+	s := &Server{cfg: cfg, forms: newEncodings(cfg.EncodedBytesMax)}
+	c, err := newCache(context.Background(), cfg.Store, cfg.Kinds, cfg.Now, s.forms.forget)
 	if err != nil {
 		return nil, fmt.Errorf("fill the API server's cache from the store: %w", err)
 	}

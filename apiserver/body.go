@@ -1,0 +1,190 @@
+package apiserver
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	kjson "sigs.k8s.io/json"
+	"sigs.k8s.io/yaml"
+)
+
+// bodyMax is the largest body that is read, as in upstream.
+const bodyMax = 3 << 20
+
+// readBody returns a request's body, or 413.
+func readBody(r *http.Request) ([]byte, error) {
+	if r.Body == nil || r.ContentLength == 0 {
+		return nil, nil
+	}
+	tooLarge := apierrors.NewRequestEntityTooLargeError(fmt.Sprintf("limit is %d", bodyMax))
+	if r.ContentLength > bodyMax {
+		return nil, tooLarge
+	}
+	var buf bytes.Buffer
+	if r.ContentLength > 0 {
+		buf.Grow(int(r.ContentLength) + bytes.MinRead)
+	}
+	n, err := buf.ReadFrom(io.LimitReader(r.Body, bodyMax+1))
+	switch {
+	case err != nil:
+		return nil, apierrors.NewBadRequest(fmt.Sprintf("read the request body: %v", err))
+	case n > bodyMax:
+		return nil, tooLarge
+	}
+	return buf.Bytes(), nil
+}
+
+// contentType returns a request's media type; an empty one means JSON.
+func contentType(r *http.Request) (string, error) {
+	header := r.Header.Get("Content-Type")
+	switch header {
+	case "", mediaJSON:
+		return mediaJSON, nil
+	case mediaProto:
+		return mediaProto, nil
+	}
+	media, _, err := mime.ParseMediaType(header)
+	switch {
+	case err == nil && (media == mediaJSON || media == mediaProto || media == mediaYAML):
+		return media, nil
+	case err == nil && (media == "application/x-yaml" || media == "text/yaml"):
+		return mediaYAML, nil
+	}
+	return "", &apierrors.StatusError{ErrStatus: metav1.Status{
+		Status: metav1.StatusFailure,
+		Code:   http.StatusUnsupportedMediaType,
+		Reason: metav1.StatusReasonUnsupportedMediaType,
+		Message: fmt.Sprintf("the body of the request was in an unknown format - accepted media types include: %s, %s, %s",
+			mediaJSON, mediaYAML, mediaProto),
+	}}
+}
+
+
+// decodeBody decodes what a client sent into obj, whose kind is want unless the body says otherwise. Unknown and
+// duplicate fields are refused, warned of or ignored as fieldValidation says.
+func decodeBody(media string, data []byte, want schema.GroupVersionKind, obj runtime.Object, fieldValidation string, warn func(string)) error {
+	var strict []error
+	var err error
+	switch media {
+	case mediaProto:
+		return decodeProtoBody(data, want, obj)
+	case mediaYAML:
+		var duplicates []error
+		data, duplicates, err = yamlToJSON(data)
+		if err != nil {
+			return unrecognized(want, err, data)
+		}
+		strict = duplicates
+	}
+	if fieldValidation == metav1.FieldValidationIgnore {
+		err = kjson.UnmarshalCaseSensitivePreserveInts(data, obj)
+	} else {
+		var more []error
+		more, err = kjson.UnmarshalStrict(data, obj)
+		strict = append(strict, more...)
+	}
+	sent := obj.GetObjectKind().GroupVersionKind()
+	if err != nil {
+		if sent.Kind == "" {
+			var meta metav1.TypeMeta
+			if kjson.UnmarshalCaseSensitivePreserveInts(data, &meta) != nil {
+				return unrecognized(want, fmt.Errorf("couldn't get version/kind; json parse error: %v", err), data)
+			}
+			sent = meta.GroupVersionKind()
+		}
+		return cannotHandle(sent, want, err)
+	}
+	if err := checkSent(sent, want); err != nil {
+		return err
+	}
+	if len(strict) == 0 || fieldValidation == metav1.FieldValidationIgnore {
+		return nil
+	}
+	if fieldValidation == metav1.FieldValidationStrict {
+		return cannotHandle(sent, want, runtime.NewStrictDecodingError(strict))
+	}
+	for _, e := range strict {
+		warn(e.Error())
+	}
+	return nil
+}
+
+func decodeProtoBody(data []byte, want schema.GroupVersionKind, obj runtime.Object) error {
+	if !bytes.HasPrefix(data, []byte(protoMagic)) {
+		return unrecognized(want, errors.New("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]"), nil)
+	}
+	var u runtime.Unknown
+	if err := u.Unmarshal(data[len(protoMagic):]); err != nil {
+		return unrecognized(want, err, nil)
+	}
+	sent := schema.FromAPIVersionAndKind(u.APIVersion, u.Kind)
+	if err := checkSent(sent, want); err != nil {
+		return err
+	}
+	m, ok := obj.(protoMessage)
+	if !ok {
+		return cannotHandle(sent, want, fmt.Errorf("%T has no protobuf form", obj))
+	}
+	if err := m.Unmarshal(u.Raw); err != nil {
+		return cannotHandle(sent, want, err)
+	}
+	return nil
+}
+
+// checkSent refuses a body that says that it is something else than what is expected. What it does not say is
+// taken as expected.
+func checkSent(sent, want schema.GroupVersionKind) error {
+	if sent.Kind != "" && sent.Kind != want.Kind {
+		return cannotHandle(sent, want, fmt.Errorf("expected kind %s", want.Kind))
+	}
+	if gv := sent.GroupVersion(); sent.Version != "" && gv != want.GroupVersion() {
+		return apierrors.NewBadRequest(fmt.Sprintf("the API version in the data (%s) does not match the expected API version (%s)", gv, want.GroupVersion()))
+	}
+	return nil
+}
+
+func cannotHandle(sent, want schema.GroupVersionKind, err error) error {
+	if sent.Kind == "" {
+		sent = want
+	}
+	return apierrors.NewBadRequest(fmt.Sprintf("%s in version %q cannot be handled as a %s: %v", sent.Kind, sent.Version, want.Kind, err))
+}
+
+func unrecognized(want schema.GroupVersionKind, err error, data []byte) error {
+	return apierrors.NewBadRequest(fmt.Sprintf("the object provided is unrecognized (must be of type %s): %v (%s)", want.Kind, err, summary(data)))
+}
+
+// summary returns the beginning of a body, as far as it can be shown.
+func summary(data []byte) string {
+	const most = 30
+	switch {
+	case len(data) == 0:
+		return "<empty>"
+	case bytes.ContainsFunc(data[:min(len(data), most)], func(r rune) bool { return r < ' ' && r != '\n' && r != '\t' && r != '\r' }):
+		return fmt.Sprintf("%x ...", data[:min(len(data), most)])
+	case len(data) > most:
+		return string(data[:most]) + " ..."
+	}
+	return string(data)
+}
+
+// yamlToJSON converts a YAML document; keys that stand twice are reported beside.
+func yamlToJSON(data []byte) (out []byte, duplicates []error, err error) {
+	out, err = yaml.YAMLToJSONStrict(data)
+	if err == nil {
+		return out, nil, nil
+	}
+	loose, looseErr := yaml.YAMLToJSON(data)
+	if looseErr != nil {
+		return data, nil, fmt.Errorf("yaml: %w", looseErr)
+	}
+	return loose, []error{err}, nil
+}

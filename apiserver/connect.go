@@ -1,0 +1,176 @@
+package apiserver
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"sampan/kind"
+)
+
+// isStream reports whether a subresource is served by the node agent.
+func isStream(id kind.ID, subresource string) bool {
+	if id != kind.Pods {
+		return false
+	}
+	switch subresource {
+	case "log", "exec", "attach", "portforward":
+		return true
+	}
+	return false
+}
+
+// connect hands a request about a running pod to the agent of its node, in the words of the kubelet's own API.
+func (x *exchange) connect() error {
+	method := x.r.Method
+	if method != http.MethodGet && (method != http.MethodPost || x.route.subresource == "log") {
+		return errMethod(x)
+	}
+	obj, err := x.server.get(x.req.key)
+	if err != nil {
+		return err
+	}
+	pod := obj.(*corev1.Pod)
+	path, query, err := nodeRequest(x.route.subresource, pod, x.query)
+	if err != nil {
+		return err
+	}
+	if pod.Spec.NodeName == "" {
+		return apierrors.NewBadRequest(fmt.Sprintf("pod %s does not have a host assigned", pod.Name))
+	}
+	if x.server.cfg.Nodes == nil {
+		return apierrors.NewServiceUnavailable(fmt.Sprintf("node %s cannot be reached: this API server has no connection to nodes", pod.Spec.NodeName))
+	}
+	handler, err := x.server.cfg.Nodes.NodeHandler(x.r.Context(), pod.Spec.NodeName)
+	if err != nil {
+		return apierrors.NewServiceUnavailable(fmt.Sprintf("node %s cannot be reached: %v", pod.Spec.NodeName, err))
+	}
+	r := x.r.Clone(x.r.Context())
+	r.URL = &url.URL{Path: path, RawQuery: query.Encode()}
+	r.RequestURI = r.URL.RequestURI()
+	handler.ServeHTTP(x.w, r)
+	return nil
+}
+
+// nodeRequest translates the path and query of a pod's subresource into those of the kubelet.
+func nodeRequest(subresource string, pod *corev1.Pod, query url.Values) (path string, out url.Values, err error) {
+	out = url.Values{}
+	if subresource == "portforward" {
+		if ports := query["ports"]; len(ports) > 0 {
+			out["port"] = ports
+		}
+		return strings.Join([]string{"/portForward", pod.Namespace, pod.Name}, "/"), out, nil
+	}
+	container, err := containerOf(pod, query.Get("container"))
+	if err != nil {
+		return "", nil, err
+	}
+	switch subresource {
+	case "log":
+		if out, err = logQuery(query); err != nil {
+			return "", nil, err
+		}
+		return strings.Join([]string{"/containerLogs", pod.Namespace, pod.Name, container}, "/"), out, nil
+	case "exec":
+		if len(query["command"]) == 0 {
+			return "", nil, apierrors.NewBadRequest("you must specify at least 1 command for the container")
+		}
+		out["command"] = query["command"]
+	}
+	wanted := false
+	for from, to := range map[string]string{"stdin": "input", "stdout": "output", "stderr": "error", "tty": "tty"} {
+		if isTrue(query.Get(from)) {
+			out.Set(to, "1")
+			wanted = wanted || from != "tty"
+		}
+	}
+	if !wanted {
+		return "", nil, apierrors.NewBadRequest("you must specify at least one of stdin, stdout, stderr")
+	}
+	return strings.Join([]string{"/" + subresource, pod.Namespace, pod.Name, container}, "/"), out, nil
+}
+
+// containerOf returns the container that is meant: the one that is asked for, or the only one.
+func containerOf(pod *corev1.Pod, wanted string) (string, error) {
+	var names, inits, ephemeral []string
+	for _, c := range pod.Spec.Containers {
+		names = append(names, c.Name)
+	}
+	for _, c := range pod.Spec.InitContainers {
+		inits = append(inits, c.Name)
+	}
+	for _, c := range pod.Spec.EphemeralContainers {
+		ephemeral = append(ephemeral, c.Name)
+	}
+	if wanted == "" {
+		if len(names) == 1 {
+			return names[0], nil
+		}
+		message := fmt.Sprintf("a container name must be specified for pod %s", pod.Name)
+		if len(names) > 0 {
+			message += fmt.Sprintf(", choose one of: [%s]", strings.Join(names, " "))
+		}
+		if len(inits) > 0 {
+			message += fmt.Sprintf(" or one of the init containers: [%s]", strings.Join(inits, " "))
+		}
+		if len(ephemeral) > 0 {
+			message += fmt.Sprintf(" or one of the ephemeral containers: [%s]", strings.Join(ephemeral, " "))
+		}
+		return "", apierrors.NewBadRequest(message)
+	}
+	for _, group := range [][]string{names, inits, ephemeral} {
+		for _, name := range group {
+			if name == wanted {
+				return wanted, nil
+			}
+		}
+	}
+	return "", apierrors.NewBadRequest(fmt.Sprintf("container %s is not valid for pod %s", wanted, pod.Name))
+}
+
+// logQuery checks the options of a log request and keeps those that the kubelet knows.
+func logQuery(query url.Values) (url.Values, error) {
+	out := url.Values{}
+	for _, name := range []string{"follow", "previous", "timestamps"} {
+		if isTrue(query.Get(name)) {
+			out.Set(name, "true")
+		}
+	}
+	for name, least := range map[string]int64{"tailLines": 0, "sinceSeconds": 1, "limitBytes": 1} {
+		text := query.Get(name)
+		if text == "" {
+			continue
+		}
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return nil, apierrors.NewBadRequest(fmt.Sprintf("%s: Invalid value: %q: must be a number", name, text))
+		}
+		if n < least {
+			why := "must be greater than or equal to 0"
+			if least == 1 {
+				why = "must be greater than 0"
+			}
+			return nil, apierrors.NewBadRequest(fmt.Sprintf("%s: Invalid value: %d: %s", name, n, why))
+		}
+		out.Set(name, text)
+	}
+	if text := query.Get("sinceTime"); text != "" {
+		if _, err := time.Parse(time.RFC3339, text); err != nil {
+			return nil, apierrors.NewBadRequest(fmt.Sprintf("sinceTime: Invalid value: %q: %v", text, err))
+		}
+		if out.Has("sinceSeconds") {
+			return nil, apierrors.NewBadRequest("at most one of `sinceTime` or `sinceSeconds` may be specified")
+		}
+		out.Set("sinceTime", text)
+	}
+	if stream := query.Get("stream"); stream != "" {
+		out.Set("stream", stream)
+	}
+	return out, nil
+}

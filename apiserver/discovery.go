@@ -1,0 +1,168 @@
+package apiserver
+
+import (
+	"slices"
+	"strings"
+
+	apidiscoveryv2 "k8s.io/api/apidiscovery/v2"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"sampan/kind"
+)
+
+// subresource is one subresource of a kind, as discovery shows it.
+type subresource struct {
+	name  string
+	gvk   schema.GroupVersionKind // what is sent and answered
+	verbs []string
+}
+
+func objectVerbs() []string {
+	return []string{"create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"}
+}
+
+// subresourcesOf returns the subresources of a kind, by name.
+func subresourcesOf(k *kind.Kind) []subresource {
+	var out []subresource
+	change := []string{"get", "patch", "update"}
+	switch k.ID {
+	case kind.Pods:
+		connect := []string{"create", "get"}
+		out = append(out,
+			subresource{"attach", k.GVK.GroupVersion().WithKind("PodAttachOptions"), connect},
+			subresource{"binding", k.GVK.GroupVersion().WithKind("Binding"), []string{"create"}},
+			subresource{"eviction", schema.GroupVersionKind{Group: "policy", Version: "v1", Kind: "Eviction"}, []string{"create"}},
+			subresource{"exec", k.GVK.GroupVersion().WithKind("PodExecOptions"), connect},
+			subresource{"log", k.GVK, []string{"get"}},
+			subresource{"portforward", k.GVK.GroupVersion().WithKind("PodPortForwardOptions"), connect})
+	case kind.Namespaces:
+		out = append(out, subresource{"finalize", k.GVK, []string{"update"}})
+	}
+	if k.Scale != nil {
+		out = append(out, subresource{"scale", scaleGVK, change})
+	}
+	if k.Status != nil {
+		out = append(out, subresource{"status", k.GVK, change})
+	}
+	return out
+}
+
+// groupVersions returns the versions that are served, in the order of the registry.
+func groupVersions(kinds *kind.Registry) []schema.GroupVersion {
+	var out []schema.GroupVersion
+	for _, k := range kinds.All() {
+		if gv := k.GVK.GroupVersion(); !slices.Contains(out, gv) {
+			out = append(out, gv)
+		}
+	}
+	return out
+}
+
+// groups returns the API groups that are served, without the core group.
+func groups(kinds *kind.Registry) *metav1.APIGroupList {
+	list := &metav1.APIGroupList{Groups: []metav1.APIGroup{}}
+	for _, gv := range groupVersions(kinds) {
+		if gv.Group == "" {
+			continue
+		}
+		v := metav1.GroupVersionForDiscovery{GroupVersion: gv.String(), Version: gv.Version}
+		i := slices.IndexFunc(list.Groups, func(g metav1.APIGroup) bool { return g.Name == gv.Group })
+		if i >= 0 {
+			list.Groups[i].Versions = append(list.Groups[i].Versions, v)
+			continue
+		}
+		list.Groups = append(list.Groups, metav1.APIGroup{
+			Name: gv.Group, Versions: []metav1.GroupVersionForDiscovery{v}, PreferredVersion: v,
+		})
+	}
+	return list
+}
+
+// resources returns the resources of a version in the old form of discovery, where subresources stand beside their
+// parents.
+func resources(kinds *kind.Registry, gv schema.GroupVersion) *metav1.APIResourceList {
+	list := &metav1.APIResourceList{GroupVersion: gv.String(), APIResources: []metav1.APIResource{}}
+	if gv == (schema.GroupVersion{Version: "v1"}) && kinds.ByID(kind.Pods) != nil {
+		list.APIResources = append(list.APIResources, metav1.APIResource{
+			Name: "bindings", SingularName: "binding", Namespaced: true, Kind: "Binding", Verbs: []string{"create"},
+		})
+	}
+	for _, k := range kinds.All() {
+		if k.GVK.GroupVersion() != gv {
+			continue
+		}
+		resource := k.GroupResource().Resource
+		list.APIResources = append(list.APIResources, metav1.APIResource{
+			Name: resource, SingularName: k.Singular, Namespaced: k.Namespaced, Kind: k.GVK.Kind,
+			Verbs: objectVerbs(), ShortNames: k.ShortNames, Categories: k.Categories,
+		})
+		for _, sub := range subresourcesOf(k) {
+			r := metav1.APIResource{Name: resource + "/" + sub.name, Namespaced: k.Namespaced, Kind: sub.gvk.Kind, Verbs: sub.verbs}
+			if sub.gvk.GroupVersion() != gv {
+				r.Group, r.Version = sub.gvk.Group, sub.gvk.Version
+			}
+			list.APIResources = append(list.APIResources, r)
+		}
+	}
+	slices.SortFunc(list.APIResources, func(a, b metav1.APIResource) int { return strings.Compare(a.Name, b.Name) })
+	return list
+}
+
+// aggregated returns everything about the core group, or about all other groups, in the one document of the new
+// form of discovery. The versions v2 and v2beta1 of that form have the same fields.
+func aggregated(kinds *kind.Registry, core bool) *apidiscoveryv2.APIGroupDiscoveryList {
+	list := &apidiscoveryv2.APIGroupDiscoveryList{Items: []apidiscoveryv2.APIGroupDiscovery{}}
+	for _, gv := range groupVersions(kinds) {
+		if (gv.Group == "") != core {
+			continue
+		}
+		v := apidiscoveryv2.APIVersionDiscovery{Version: gv.Version, Freshness: apidiscoveryv2.DiscoveryFreshnessCurrent}
+		if gv == (schema.GroupVersion{Version: "v1"}) && kinds.ByID(kind.Pods) != nil {
+			v.Resources = append(v.Resources, apidiscoveryv2.APIResourceDiscovery{
+				Resource: "bindings", SingularResource: "binding", Scope: apidiscoveryv2.ScopeNamespace,
+				ResponseKind: responseKind(gv.WithKind("Binding"), gv), Verbs: []string{"create"},
+			})
+		}
+		for _, k := range kinds.All() {
+			if k.GVK.GroupVersion() == gv {
+				v.Resources = append(v.Resources, aggregatedResource(k))
+			}
+		}
+		slices.SortFunc(v.Resources, func(a, b apidiscoveryv2.APIResourceDiscovery) int { return strings.Compare(a.Resource, b.Resource) })
+		i := slices.IndexFunc(list.Items, func(g apidiscoveryv2.APIGroupDiscovery) bool { return g.Name == gv.Group })
+		if i < 0 {
+			i = len(list.Items)
+			list.Items = append(list.Items, apidiscoveryv2.APIGroupDiscovery{ObjectMeta: metav1.ObjectMeta{Name: gv.Group}})
+		}
+		list.Items[i].Versions = append(list.Items[i].Versions, v)
+	}
+	return list
+}
+
+func aggregatedResource(k *kind.Kind) apidiscoveryv2.APIResourceDiscovery {
+	gv := k.GVK.GroupVersion()
+	r := apidiscoveryv2.APIResourceDiscovery{
+		Resource: k.GroupResource().Resource, SingularResource: k.Singular, Scope: apidiscoveryv2.ScopeCluster,
+		ResponseKind: responseKind(k.GVK, gv), Verbs: objectVerbs(), ShortNames: k.ShortNames, Categories: k.Categories,
+	}
+	if k.Namespaced {
+		r.Scope = apidiscoveryv2.ScopeNamespace
+	}
+	for _, sub := range subresourcesOf(k) {
+		r.Subresources = append(r.Subresources, apidiscoveryv2.APISubresourceDiscovery{
+			Subresource: sub.name, ResponseKind: responseKind(sub.gvk, gv), Verbs: sub.verbs,
+		})
+	}
+	return r
+}
+
+// responseKind returns a kind as aggregated discovery writes it: without group and version where they are those of
+// the document's place.
+func responseKind(gvk schema.GroupVersionKind, in schema.GroupVersion) *metav1.GroupVersionKind {
+	out := &metav1.GroupVersionKind{Kind: gvk.Kind}
+	if gvk.GroupVersion() != in {
+		out.Group, out.Version = gvk.Group, gvk.Version
+	}
+	return out
+}

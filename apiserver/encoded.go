@@ -1,0 +1,103 @@
+package apiserver
+
+import (
+	"encoding/json"
+	"fmt"
+	"sync"
+
+	"sampan/kind"
+)
+
+// encodings keeps the JSON and protobuf forms of published objects, made when first asked for, so that an object
+// version is encoded once for all gets, lists and watches. Its size is bounded: entries live in two generations,
+// and when the young one has grown to half of the bound, the old one is dropped and the young one becomes old.
+// What is still used moves back to the young one.
+type encodings struct {
+	max int // bytes, both generations together
+
+	mu         sync.Mutex // guards everything below
+	young, old map[kind.Object]*encoded
+	bytes      int // in young
+}
+
+// encoded is the forms of one object version. Its own lock makes every form once, whoever asks first.
+type encoded struct {
+	mu    sync.Mutex
+	json  []byte // with kind and apiVersion, without a newline
+	proto []byte // the bare message, without an envelope
+}
+
+func newEncodings(max int) *encodings {
+	return &encodings{max: max, young: map[kind.Object]*encoded{}, old: map[kind.Object]*encoded{}}
+}
+
+// json returns an object's JSON. The bytes are shared and read-only.
+func (e *encodings) json(obj kind.Object) ([]byte, error) {
+	x := e.entry(obj)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.json == nil {
+		data, err := json.Marshal(obj)
+		if err != nil {
+			return nil, fmt.Errorf("encode %T %s/%s: %w", obj, obj.GetNamespace(), obj.GetName(), err)
+		}
+		x.json = data
+		e.grown(len(data))
+	}
+	return x.json, nil
+}
+
+// proto returns an object's protobuf message, without an envelope. The bytes are shared and read-only.
+func (e *encodings) proto(obj kind.Object) ([]byte, error) {
+	x := e.entry(obj)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.proto == nil {
+		m, ok := obj.(protoMessage)
+		if !ok {
+			return nil, fmt.Errorf("%T has no protobuf form", obj)
+		}
+		data := make([]byte, m.Size())
+		if err := marshalExactly(m, data); err != nil {
+			return nil, err
+		}
+		x.proto = data
+		e.grown(len(data))
+	}
+	return x.proto, nil
+}
+
+// forget drops the forms of an object version that has a successor.
+func (e *encodings) forget(obj kind.Object) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.young, obj)
+	delete(e.old, obj)
+}
+
+func (e *encodings) entry(obj kind.Object) *encoded {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if x := e.young[obj]; x != nil {
+		return x
+	}
+	x := e.old[obj]
+	if x == nil {
+		x = new(encoded)
+	} else {
+		delete(e.old, obj)
+	}
+	e.young[obj] = x
+	return x
+}
+
+// entryOverhead is roughly what an entry takes beside its bytes.
+const entryOverhead = 128
+
+func (e *encodings) grown(n int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.bytes += n + entryOverhead; e.bytes > e.max/2 {
+		e.old, e.young, e.bytes = e.young, map[kind.Object]*encoded{}, 0
+	}
+}

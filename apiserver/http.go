@@ -1,0 +1,228 @@
+package apiserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"sampan/apiserver/auth"
+)
+
+// requestTimeout bounds every request that is no stream, as upstream does.
+const requestTimeout = 60 * time.Second
+
+// exchange is one HTTP request and its response.
+type exchange struct {
+	server *Server
+	w      http.ResponseWriter
+	r      *http.Request
+	query  url.Values
+	user   auth.User
+	route  route
+	req    request // of the core; valid when the route leads to a kind
+}
+
+// Handler returns the HTTP API. It ends its streams when the context of the request, and so the server's base
+// context, ends.
+func (s *Server) Handler() http.Handler {
+	docs := newDocuments(s.cfg.Kinds, s.cfg.Version)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer s.recovered(w, r)
+		s.serve(w, r, docs)
+	})
+}
+
+// recovered turns a panic into an answer, so that one bad request does not end the server.
+func (s *Server) recovered(w http.ResponseWriter, r *http.Request) {
+	switch p := recover(); {
+	case p == nil:
+	case p == http.ErrAbortHandler:
+		panic(p)
+	default:
+		s.cfg.Log.Error("panic in a request", "method", r.Method, "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
+		writeStatus(w, r, apierrors.NewInternalError(errors.New("this request caused the API server to panic; look in its log for details")))
+	}
+}
+
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, docs *documents) {
+	x := &exchange{server: s, w: w, r: r, user: auth.FromRequest(r)}
+	if r.TLS != nil && x.user.Name == auth.AnonymousUser && r.Header.Get("Authorization") != "" {
+		writeStatus(w, r, apierrors.NewUnauthorized("Unauthorized")) // an identity that is not understood is no anonymity
+		return
+	}
+	var err error
+	if x.query, err = url.ParseQuery(r.URL.RawQuery); err != nil {
+		writeStatus(w, r, apierrors.NewBadRequest(fmt.Sprintf("query: %v", err)))
+		return
+	}
+	var isResource bool
+	if x.route, isResource = parseRoute(r, x.query); !isResource {
+		x.route = route{}
+		if err := x.authorizePath(); err != nil {
+			writeStatus(w, r, err)
+		} else if !docs.serve(w, r) {
+			writeStatus(w, r, errNoPath(r))
+		}
+		return
+	}
+	if err := x.authorize(); err != nil {
+		writeStatus(w, r, err)
+		return
+	}
+	if err := x.dispatch(); err != nil {
+		writeStatus(w, r, err)
+	}
+}
+
+// dispatch carries out a request for a resource. An error is still to be written.
+func (x *exchange) dispatch() error {
+	s, rt := x.server, x.route
+	k := s.kindOf(rt)
+	if k == nil {
+		if rt.gv.Group == "" && rt.resource == "bindings" && rt.verb == "create" {
+			return x.legacyBinding()
+		}
+		return errNoPath(x.r)
+	}
+	if k.Namespaced && rt.namespace == "" && (rt.name != "" || rt.verb == "create") {
+		return errNoPath(x.r)
+	}
+	x.req = request{user: x.user, kind: k, subresource: rt.subresource, warn: x.warning}
+	x.req.key.Kind, x.req.key.Namespace, x.req.key.Name = k.ID, rt.namespace, rt.name
+	if rt.subresource == "" && rt.verb == "watch" {
+		return x.watch()
+	}
+	if isStream(k.ID, rt.subresource) {
+		return x.connect()
+	}
+	ctx, cancel := context.WithTimeout(x.r.Context(), requestTimeout)
+	defer cancel()
+	x.r = x.r.WithContext(ctx)
+	switch rt.subresource {
+	case "":
+		return x.object()
+	case "status":
+		if k.Status != nil {
+			return x.statusSubresource()
+		}
+	case "scale":
+		if k.Scale != nil {
+			return x.scale()
+		}
+	default:
+		return x.special()
+	}
+	return errNoPath(x.r)
+}
+
+func (x *exchange) object() error {
+	switch x.route.verb {
+	case "get":
+		return x.get()
+	case "list":
+		return x.list()
+	case "create":
+		if x.route.name == "" {
+			return x.create()
+		}
+	case "update":
+		if x.route.name != "" {
+			return x.update()
+		}
+	case "patch":
+		if x.route.name != "" {
+			return x.patch()
+		}
+	case "delete":
+		return x.delete()
+	case "deletecollection":
+		return x.deleteCollection()
+	}
+	return errMethod(x)
+}
+
+func (x *exchange) statusSubresource() error {
+	switch x.route.verb {
+	case "get":
+		return x.get()
+	case "update":
+		return x.update()
+	case "patch":
+		return x.patch()
+	}
+	return errMethod(x)
+}
+
+// authorize asks whether the user may do what the route says.
+func (x *exchange) authorize() error {
+	rt := x.route
+	a := auth.Attributes{
+		User: x.user, Verb: rt.verb, Group: rt.gv.Group, Resource: rt.resource,
+		Subresource: rt.subresource, Namespace: rt.namespace, Name: rt.name,
+	}
+	if rt.resource == "namespaces" {
+		a.Namespace = rt.name // upstream: a namespace is in itself
+	}
+	allowed, reason := x.server.cfg.Authorizer(a)
+	if allowed {
+		return nil
+	}
+	resource := rt.resource
+	if rt.subresource != "" {
+		resource += "/" + rt.subresource
+	}
+	message := fmt.Sprintf("User %q cannot %s resource %q in API group %q", x.user.Name, rt.verb, resource, rt.gv.Group)
+	if a.Namespace != "" {
+		message += fmt.Sprintf(" in the namespace %q", a.Namespace)
+	} else {
+		message += " at the cluster scope"
+	}
+	if reason != "" {
+		message += ": " + reason
+	}
+	return apierrors.NewForbidden(schema.GroupResource{Group: rt.gv.Group, Resource: rt.resource}, rt.name, errors.New(message))
+}
+
+func (x *exchange) authorizePath() error {
+	verb := strings.ToLower(x.r.Method)
+	if verb == "head" {
+		verb = "get"
+	}
+	allowed, reason := x.server.cfg.Authorizer(auth.Attributes{User: x.user, Verb: verb, Path: x.r.URL.Path})
+	if allowed {
+		return nil
+	}
+	message := fmt.Sprintf("User %q cannot %s path %q", x.user.Name, verb, x.r.URL.Path)
+	if reason != "" {
+		message += ": " + reason
+	}
+	return apierrors.NewForbidden(schema.GroupResource{}, "", errors.New(message))
+}
+
+// warning adds a Warning header, which clients show to their users.
+func (x *exchange) warning(text string) { addWarning(x.w.Header(), text) }
+
+func errNoPath(r *http.Request) error {
+	return &apierrors.StatusError{ErrStatus: metav1.Status{
+		Status:  metav1.StatusFailure,
+		Code:    http.StatusNotFound,
+		Reason:  metav1.StatusReasonNotFound,
+		Message: "the server could not find the requested resource",
+		Details: &metav1.StatusDetails{Causes: []metav1.StatusCause{{
+			Type: metav1.CauseTypeUnexpectedServerResponse, Message: fmt.Sprintf("%s %s: no such path", r.Method, r.URL.Path),
+		}}},
+	}}
+}
+
+func errMethod(x *exchange) error {
+	return apierrors.NewMethodNotSupported(x.req.kind.GroupResource(), x.route.verb)
+}

@@ -1,0 +1,158 @@
+package apiserver
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/klauspost/compress/gzip"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
+	"sigs.k8s.io/yaml"
+
+	"sampan/kind"
+)
+
+// statusGVK is the kind of every error, and of answers that are no object.
+var statusGVK = schema.GroupVersionKind{Version: "v1", Kind: "Status"}
+
+// writeStatus writes an error, or any other Status, in the form that the client accepts.
+func writeStatus(w http.ResponseWriter, r *http.Request, err error) {
+	var status metav1.Status
+	var known apierrors.APIStatus
+	if errors.As(err, &known) {
+		status = known.Status()
+	} else {
+		status = apierrors.NewInternalError(err).ErrStatus
+	}
+	if status.Details != nil && status.Details.RetryAfterSeconds > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(status.Details.RetryAfterSeconds)))
+	}
+	a, negErr := negotiate(r.Header.Get("Accept"), false)
+	if negErr != nil {
+		a = accepted{media: mediaJSON}
+	}
+	writeRuntimeObject(w, r, int(status.Code), a, statusGVK, &status)
+}
+
+// writeRuntimeObject writes an object that is no published one: a Status, a Scale, a Table.
+func writeRuntimeObject(w http.ResponseWriter, r *http.Request, code int, a accepted, gvk schema.GroupVersionKind, obj runtime.Object) {
+	setGVK(obj, gvk)
+	if m, ok := obj.(protoMessage); ok && a.media == mediaProto {
+		data, err := marshalEnvelope(gvk, m)
+		if err == nil {
+			writeBytes(w, r, code, mediaProto, data)
+			return
+		}
+	}
+	data, err := json.Marshal(obj)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	media := mediaJSON
+	if a.media == mediaYAML {
+		if y, err := yaml.JSONToYAML(data); err == nil {
+			data, media = y, mediaYAML
+		}
+	}
+	writeBytes(w, r, code, media, data)
+}
+
+// writeBytes writes a whole response, whose parts follow each other.
+func writeBytes(w http.ResponseWriter, r *http.Request, code int, media string, parts ...[]byte) {
+	size := 0
+	for _, p := range parts {
+		size += len(p)
+	}
+	h := w.Header()
+	h["Content-Type"] = []string{media}
+	h["Cache-Control"] = []string{"no-cache, private"}
+	var out io.Writer = w
+	if size >= compressMin && wantsCompression(r) {
+		h.Set("Content-Encoding", "gzip")
+		h.Add("Vary", "Accept-Encoding")
+		zip, _ := gzip.NewWriterLevel(w, gzip.BestSpeed) // the level is a valid one
+		defer zip.Close()
+		out = zip
+	} else {
+		h["Content-Length"] = []string{strconv.Itoa(size)}
+	}
+	w.WriteHeader(code)
+	if r.Method == http.MethodHead {
+		return
+	}
+	for _, p := range parts {
+		if _, err := out.Write(p); err != nil {
+			return // the client is gone
+		}
+	}
+}
+
+// compressMin is the size from which a response is worth compressing, as in upstream.
+const compressMin = 128 << 10
+
+// wantsCompression reports whether a response should be compressed: the client must accept it, and the way to it
+// must not be faster than the compressor, as the loopback interface is.
+func wantsCompression(r *http.Request) bool {
+	if !strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+		return false
+	}
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return false
+	}
+	peer, err := netip.ParseAddr(host)
+	if err != nil || peer.Unmap().IsLoopback() {
+		return false
+	}
+	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if !ok {
+		return true
+	}
+	here, err := netip.ParseAddrPort(local.String())
+	return err != nil || here.Addr().Unmap() != peer.Unmap() // our own address: the same machine
+}
+
+// writeObject writes an object as the client wants to see it. shared says that the object is published, so that
+// its encoded form is worth keeping.
+func (x *exchange) writeObject(code int, a accepted, obj kind.Object, shared bool) error {
+	v := x.viewer(a)
+	v.keep = shared
+	if a.media == mediaYAML {
+		data, err := v.json(obj)
+		if err != nil {
+			return apierrors.NewInternalError(err)
+		}
+		if data, err = yaml.JSONToYAML(data); err != nil {
+			return apierrors.NewInternalError(fmt.Errorf("convert to YAML: %w", err))
+		}
+		writeBytes(x.w, x.r, code, mediaYAML, data)
+		return nil
+	}
+	head, body, tail, err := v.message(obj)
+	if err != nil {
+		return apierrors.NewInternalError(err)
+	}
+	writeBytes(x.w, x.r, code, a.media, head, body, tail)
+	return nil
+}
+
+func addWarning(h http.Header, text string) {
+	const most = 256 // a header must stay small; upstream cuts long warnings too
+	if len(text) > most {
+		text = text[:most]
+	}
+	if header, err := utilnet.NewWarningHeader(299, "-", text); err == nil {
+		h.Add("Warning", header)
+	}
+}

@@ -1,0 +1,140 @@
+package apiserver
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"sampan/kind"
+)
+
+// viewer turns objects of a kind into bytes, in the form that a client accepts: as they are, as rows of a Table,
+// or as their metadata only.
+type viewer struct {
+	kind    *kind.Kind
+	forms   *encodings
+	accepts accepted
+	include string // of a Table's rows: "None", "Metadata" or "Object"
+	now     func() time.Time
+	keep    bool // objects are published: keep their encoded form
+
+	columns bool // a Table that was written before had the column definitions
+}
+
+func (x *exchange) viewer(a accepted) *viewer {
+	return &viewer{
+		kind: x.req.kind, forms: x.server.forms, accepts: a, keep: true,
+		include: x.query.Get("includeObject"), now: x.server.cfg.Now,
+	}
+}
+
+// json returns an object's JSON.
+func (v *viewer) json(obj kind.Object) ([]byte, error) {
+	switch v.accepts.as {
+	case asTable:
+		table := v.table([]kind.Object{obj}, metav1.ListMeta{ResourceVersion: obj.GetResourceVersion()})
+		if v.columns {
+			table.ColumnDefinitions = nil // a stream has them once, as upstream's has
+		}
+		v.columns = true
+		return json.Marshal(table)
+	case asPartial, asList:
+		return json.Marshal(v.partial(obj))
+	}
+	if v.keep {
+		return v.forms.json(obj)
+	}
+	return json.Marshal(obj)
+}
+
+// proto returns an object's protobuf message, without an envelope.
+func (v *viewer) proto(obj kind.Object) ([]byte, error) {
+	if v.accepts.as != "" {
+		return v.partial(obj).Marshal()
+	}
+	if v.keep {
+		return v.forms.proto(obj)
+	}
+	m, ok := obj.(protoMessage)
+	if !ok {
+		return nil, fmt.Errorf("%T has no protobuf form", obj)
+	}
+	data := make([]byte, m.Size())
+	return data, marshalExactly(m, data)
+}
+
+// message returns a whole object, in up to three parts.
+func (v *viewer) message(obj kind.Object) (head, body, tail []byte, err error) {
+	if v.accepts.media == mediaProto {
+		body, err = v.proto(obj)
+		return envelopeHead(v.gvk(), len(body)), body, []byte(envelopeTail), err
+	}
+	body, err = v.json(obj)
+	return nil, body, []byte{'\n'}, err
+}
+
+// gvk returns the kind of what the client sees.
+func (v *viewer) gvk() schema.GroupVersionKind {
+	switch v.accepts.as {
+	case asTable:
+		return v.metaKind("Table")
+	case asPartial, asList:
+		return v.metaKind(asPartial)
+	}
+	return v.kind.GVK
+}
+
+// listGVK returns the kind of a list of them.
+func (v *viewer) listGVK() schema.GroupVersionKind {
+	switch v.accepts.as {
+	case asTable:
+		return v.metaKind("Table")
+	case asPartial, asList:
+		return v.metaKind(asList)
+	}
+	return v.kind.GVK.GroupVersion().WithKind(v.kind.GVK.Kind + "List")
+}
+
+func (v *viewer) metaKind(name string) schema.GroupVersionKind {
+	return schema.GroupVersionKind{Group: metav1.GroupName, Version: v.accepts.version, Kind: name}
+}
+
+// partial returns an object's metadata.
+func (v *viewer) partial(obj kind.Object) *metav1.PartialObjectMetadata {
+	p := &metav1.PartialObjectMetadata{ObjectMeta: *metaOf(obj)}
+	version := v.accepts.version
+	if version == "" {
+		version = "v1"
+	}
+	setGVK(p, schema.GroupVersionKind{Group: metav1.GroupName, Version: version, Kind: asPartial})
+	return p
+}
+
+// metaOf returns the metadata of an API object; it is shared with the object.
+func metaOf(obj kind.Object) *metav1.ObjectMeta {
+	return obj.(metav1.ObjectMetaAccessor).GetObjectMeta().(*metav1.ObjectMeta)
+}
+
+// table returns objects as rows.
+func (v *viewer) table(items []kind.Object, meta metav1.ListMeta) *metav1.Table {
+	t := &metav1.Table{ListMeta: meta, ColumnDefinitions: v.kind.Columns, Rows: make([]metav1.TableRow, 0, len(items))}
+	setGVK(t, v.metaKind("Table"))
+	now := v.now()
+	for _, obj := range items {
+		row := metav1.TableRow{Cells: v.kind.Row(obj, now)}
+		switch v.include {
+		case string(metav1.IncludeNone):
+		case string(metav1.IncludeObject):
+			row.Object = runtime.RawExtension{Object: obj}
+		default:
+			row.Object = runtime.RawExtension{Object: v.partial(obj)}
+		}
+		t.Rows = append(t.Rows, row)
+	}
+	return t
+}
+

@@ -1,0 +1,135 @@
+package apiserver
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
+
+	"sampan/kind"
+)
+
+// watchOptions are what a watch may ask for, as metav1.ListOptions has them.
+type watchOptions struct {
+	sel               selection
+	revision          string
+	bookmarks         bool
+	sendInitialEvents *bool
+}
+
+// watchEvent is one event of a watch. Its object is published, or at least shared by nobody who writes to it.
+type watchEvent struct {
+	typ    watch.EventType
+	object kind.Object // nil in an error
+	status *apierrors.StatusError
+}
+
+// watcher is a watch that is pulled: next returns what has happened, wait returns when there is more. It has no
+// goroutine and holds nothing in the server, so it can be dropped at any time. It belongs to one goroutine.
+type watcher struct {
+	server  *Server
+	request request
+	opts    watchOptions
+
+	initial bool  // the current state is still to be sent
+	cursor  int64 // the revision up to which events were returned
+	ended   bool
+}
+
+// watch begins a watch.
+func (s *Server) watch(ctx context.Context, r request, opts watchOptions) (*watcher, error) {
+	w := &watcher{server: s, request: r, opts: opts}
+	wantsInitial := opts.sendInitialEvents != nil && *opts.sendInitialEvents
+	switch opts.revision {
+	case "", "0":
+		w.initial = opts.sendInitialEvents == nil || wantsInitial
+		w.cursor = s.cache.snapshot().Revision()
+	default:
+		revision, err := parseRevision(opts.revision)
+		if err != nil {
+			return nil, err
+		}
+		w.cursor = revision
+		if wantsInitial {
+			if err := s.waitForRevision(ctx, revision); err != nil {
+				return nil, err
+			}
+			w.initial = true
+		}
+	}
+	return w, nil
+}
+
+// next returns the events since the last call, none if there are none yet. ok is false when the watch is over; the
+// last event says why then.
+func (w *watcher) next() (events []watchEvent, ok bool) {
+	if w.ended {
+		return nil, false
+	}
+	s, r := w.server, w.request
+	if w.initial {
+		w.initial = false
+		snap := s.cache.snapshot()
+		for obj := range w.opts.sel.objects(snap, r.kind, r.key.Namespace, "") {
+			events = append(events, watchEvent{typ: watch.Added, object: obj})
+		}
+		w.cursor = snap.Revision()
+		if w.opts.bookmarks && w.opts.sendInitialEvents != nil {
+			mark := w.bookmark()
+			mark.object.SetAnnotations(map[string]string{metav1.InitialEventsAnnotationKey: "true"})
+			events = append(events, mark)
+		}
+		return events, true
+	}
+	changes, snap, ok := s.cache.since(r.kind.ID, w.cursor)
+	if !ok {
+		w.ended = true
+		err := apierrors.NewResourceExpired(fmt.Sprintf("too old resource version: %d (%d)", w.cursor, snap.Revision()))
+		return []watchEvent{{typ: watch.Error, status: err}}, false
+	}
+	for _, c := range changes {
+		if r.key.Namespace != "" && c.Key.Namespace != r.key.Namespace {
+			continue
+		}
+		if e, ok := w.event(c.Old, c.New, c.Revision); ok {
+			events = append(events, e)
+		}
+	}
+	w.cursor = max(w.cursor, snap.Revision())
+	return events, true
+}
+
+// event is a change as the watch's selector shows it: an object that comes into the selection is added, one that
+// leaves it is deleted.
+func (w *watcher) event(old, new kind.Object, revision int64) (watchEvent, bool) {
+	sel, k := w.opts.sel, w.request.kind
+	was := old != nil && (sel.everything() || sel.matches(k, old))
+	is := new != nil && (sel.everything() || sel.matches(k, new))
+	switch {
+	case is && was:
+		return watchEvent{typ: watch.Modified, object: new}, true
+	case is:
+		return watchEvent{typ: watch.Added, object: new}, true
+	case was && new == nil:
+		return watchEvent{typ: watch.Deleted, object: old}, true
+	case was:
+		return watchEvent{typ: watch.Deleted, object: withRevision(old, revision)}, true
+	}
+	return watchEvent{}, false
+}
+
+// bookmark says that everything up to the cursor was sent.
+func (w *watcher) bookmark() watchEvent {
+	obj := w.request.kind.New()
+	setGVK(obj, w.request.kind.GVK)
+	obj.SetResourceVersion(strconv.FormatInt(w.cursor, 10))
+	return watchEvent{typ: watch.Bookmark, object: obj}
+}
+
+// wait returns nil once there may be more events, or ctx's error.
+func (w *watcher) wait(ctx context.Context) error {
+	return w.server.cache.wait(ctx, w.request.kind.ID, w.cursor)
+}

@@ -1,0 +1,218 @@
+package apiserver
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/watch"
+)
+
+// The times of a watch stream, as upstream has them: how long it lasts if the client does not say (between one and
+// two times this), and how often a client that wants bookmarks gets one.
+const (
+	watchTimeoutMin  = 30 * time.Minute
+	bookmarkInterval = time.Minute
+)
+
+// watch answers a watch with a stream that ends after its time, when the client goes away, or when the client is so
+// slow that the history runs out.
+func (x *exchange) watch() error {
+	a, err := x.negotiated(true, asTable, asPartial, asList)
+	if err != nil {
+		return err
+	}
+	opts := watchOptions{revision: x.query.Get("resourceVersion"), bookmarks: isTrue(x.query.Get("allowWatchBookmarks"))}
+	match := metav1.ResourceVersionMatch(x.query.Get("resourceVersionMatch"))
+	if text := x.query.Get("sendInitialEvents"); text != "" {
+		send := isTrue(text)
+		opts.sendInitialEvents = &send
+		if match != metav1.ResourceVersionMatchNotOlderThan {
+			return invalidListOptions(`resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan`)
+		}
+	} else if match != "" {
+		return invalidListOptions("resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided")
+	}
+	if err := x.checkMatch(opts.revision, match, "", true); err != nil {
+		return err
+	}
+	if opts.sel, err = newSelection(x.req.kind, x.query.Get("labelSelector"), x.query.Get("fieldSelector")); err != nil {
+		return err
+	}
+	if name := x.req.key.Name; name != "" { // the watch of one object, in the old form
+		one := fields.OneTermEqualSelector("metadata.name", name)
+		if opts.sel.fields != nil {
+			one = fields.AndSelectors(one, opts.sel.fields)
+		}
+		opts.sel.fields = one
+		x.req.key.Name = ""
+	}
+	timeout := watchTimeoutMin + time.Duration(x.server.random(uint64(watchTimeoutMin)))
+	if text := x.query.Get("timeoutSeconds"); text != "" {
+		seconds, err := strconv.ParseUint(text, 10, 31)
+		if err != nil {
+			return apierrors.NewBadRequest(fmt.Sprintf("timeoutSeconds: Invalid value: %q: %v", text, err))
+		}
+		if seconds > 0 {
+			timeout = time.Duration(seconds) * time.Second
+		}
+	}
+	w, err := x.server.watch(x.r.Context(), x.req, opts)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(x.r.Context(), timeout)
+	defer cancel()
+	x.stream(ctx, w, a)
+	return nil
+}
+
+// stream writes the events of a watch until it ends.
+func (x *exchange) stream(ctx context.Context, w *watcher, a accepted) {
+	media := a.media
+	if media == mediaProto {
+		media += ";stream=watch"
+	}
+	h := x.w.Header()
+	h.Set("Content-Type", media)
+	h.Set("Cache-Control", "no-cache, private")
+	x.w.WriteHeader(http.StatusOK)
+	flush := http.NewResponseController(x.w)
+	if flush.Flush() != nil {
+		return
+	}
+	f := &framer{viewer: x.viewer(a)}
+	for {
+		events, ok := w.next()
+		for _, e := range events {
+			if err := f.add(e); err != nil {
+				x.server.cfg.Log.Error("encode a watch event", "kind", x.req.kind.ID, "error", err)
+				return
+			}
+			if f.buf.Len() >= writeChunk && !f.writeTo(x.w) {
+				return
+			}
+		}
+		if f.buf.Len() > 0 && (!f.writeTo(x.w) || flush.Flush() != nil) {
+			return
+		}
+		if !ok {
+			return
+		}
+		if !x.waitOrMark(ctx, w, f) {
+			return
+		}
+	}
+}
+
+// waitOrMark waits for events. A client that wants bookmarks gets one whenever it had no event for a while but
+// others did, so that it can resume from a recent revision.
+func (x *exchange) waitOrMark(ctx context.Context, w *watcher, f *framer) bool {
+	for {
+		waiting, cancel := ctx, context.CancelFunc(func() {})
+		if w.opts.bookmarks {
+			waiting, cancel = context.WithTimeout(ctx, bookmarkInterval)
+		}
+		err := w.wait(waiting)
+		cancel()
+		switch {
+		case err == nil:
+			return true
+		case ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded):
+			return false
+		}
+		if events, ok := w.next(); len(events) > 0 || !ok {
+			for _, e := range events {
+				if f.add(e) != nil {
+					return false
+				}
+			}
+			if !ok {
+				f.writeTo(x.w)
+				return false
+			}
+		} else if f.add(w.bookmark()) != nil {
+			return false
+		}
+		if !f.writeTo(x.w) || http.NewResponseController(x.w).Flush() != nil {
+			return false
+		}
+	}
+}
+
+// framer turns watch events into the bytes of a stream: one JSON value per line, or protobuf messages behind their
+// length.
+type framer struct {
+	viewer *viewer
+	buf    bytes.Buffer
+}
+
+func (f *framer) writeTo(w http.ResponseWriter) bool {
+	_, err := w.Write(f.buf.Bytes())
+	f.buf.Reset()
+	return err == nil
+}
+
+func (f *framer) add(e watchEvent) error {
+	v := f.viewer
+	var head, body, tail []byte
+	var err error
+	switch {
+	case e.status != nil:
+		head, body, tail, err = statusMessage(v.accepts, e.status)
+	case e.typ == watch.Bookmark:
+		// A bookmark is nobody's but this watch's.
+		own := *v
+		own.keep = false
+		head, body, tail, err = own.message(e.object)
+	default:
+		head, body, tail, err = v.message(e.object)
+	}
+	if err != nil {
+		return err
+	}
+	if v.accepts.media != mediaProto {
+		f.buf.WriteString(`{"type":"`)
+		f.buf.WriteString(string(e.typ))
+		f.buf.WriteString(`","object":`)
+		f.buf.Write(body)
+		f.buf.WriteString("}\n")
+		return nil
+	}
+	// metav1.WatchEvent: type is field 1; object, a RawExtension whose raw is field 1, is field 2.
+	raw := len(head) + len(body) + len(tail)
+	ext := 1 + varintSize(raw) + raw
+	size := 2 + len(e.typ) + 1 + varintSize(ext) + ext
+	b := f.buf.AvailableBuffer()
+	b = binary.BigEndian.AppendUint32(b, uint32(size))
+	b = append(b, 0x0a, byte(len(e.typ)))
+	b = append(b, e.typ...)
+	b = append(b, 0x12)
+	b = binary.AppendUvarint(b, uint64(ext))
+	b = append(b, 0x0a)
+	b = binary.AppendUvarint(b, uint64(raw))
+	b = append(b, head...)
+	b = append(b, body...)
+	f.buf.Write(append(b, tail...))
+	return nil
+}
+
+func statusMessage(a accepted, err *apierrors.StatusError) (head, body, tail []byte, _ error) {
+	status := err.ErrStatus
+	setGVK(&status, statusGVK)
+	if a.media != mediaProto {
+		body, err := json.Marshal(&status)
+		return nil, body, nil, err
+	}
+	body, marshalErr := status.Marshal()
+	return envelopeHead(statusGVK, len(body)), body, []byte(envelopeTail), marshalErr
+}
