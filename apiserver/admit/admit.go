@@ -11,6 +11,10 @@
 package admit
 
 import (
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
 	"sampan/kind"
 	"sampan/view"
 )
@@ -63,7 +67,34 @@ type Config struct {
 	UnreachableSeconds *int64
 }
 
-// Default returns the rules that every cluster has, in upstream's order.
+// Default returns the rules that every cluster has, in upstream's order. What protects claims and volumes in
+// use is not among them: those finalizers are the kinds' own.
 func Default(cfg Config) Chain {
-	return Chain{}
+	return Chain{
+		NamespaceLifecycle,
+		ServiceAccount,
+		Priority,
+		TolerationSeconds(orDefault(cfg.NotReadySeconds), orDefault(cfg.UnreachableSeconds)),
+		ClaimExpansion,
+		DefaultStorageClass,
+	}
+}
+
+func orDefault(seconds *int64) int64 {
+	if seconds == nil {
+		return 300
+	}
+	return *seconds
+}
+
+// forbidden refuses a request as upstream's admission does: the object's name, or its generateName before it
+// has one, and the reason.
+func forbidden(req *Request, format string, args ...any) *apierrors.StatusError {
+	name := req.Name
+	if name == "" && req.Object != nil {
+		if name = req.Object.GetName(); name == "" {
+			name = req.Object.GetGenerateName()
+		}
+	}
+	return apierrors.NewForbidden(req.Kind.GroupResource(), name, fmt.Errorf(format, args...))
 }

@@ -2,7 +2,6 @@ package core
 
 import (
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/validate/content"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -48,7 +47,7 @@ func invalids(path *field.Path, value any, messages []string) field.ErrorList {
 }
 
 func qualifiedName(path *field.Path, name string) field.ErrorList {
-	return invalids(path, name, content.IsLabelKey(name))
+	return invalids(path, name, validation.IsQualifiedName(name))
 }
 
 // dnsLabel checks a required name.
