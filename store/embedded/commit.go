@@ -8,7 +8,6 @@ import (
 	"syscall"
 
 	bolt "go.etcd.io/bbolt"
-	berrors "go.etcd.io/bbolt/errors"
 
 	"sampan/store"
 )
@@ -243,7 +242,7 @@ func (s *Store) verify(err error) {
 
 // isNoSpace also looks at the text, because bbolt keeps only the text of errors on the way to a larger file.
 func isNoSpace(err error) bool {
-	for _, e := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG, berrors.ErrMaxSizeReached} {
+	for _, e := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG} {
 		if errors.Is(err, e) || strings.Contains(err.Error(), e.Error()) {
 			return true
 		}

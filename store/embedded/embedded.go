@@ -47,8 +47,6 @@ type Options struct {
 	// RecentEvents and RecentBytes bound the events that are kept in memory. 0 means 4,096 and 8 MiB.
 	RecentEvents int
 	RecentBytes  int
-	// MaxBytes bounds the size of the file; writes that need more get store.ErrNoSpace. 0 means no bound.
-	MaxBytes int
 }
 
 func (o Options) withDefaults() Options {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
@@ -27,7 +28,7 @@ func Open(path string, opts Options) (*Store, error) {
 		return nil, fmt.Errorf("create the folder of the store: %w", err)
 	}
 	_, statErr := os.Stat(path)
-	db, err := openFile(path, opts)
+	db, err := openFile(path)
 	if err != nil {
 		return nil, explain(path, err)
 	}
@@ -62,7 +63,7 @@ func Open(path string, opts Options) (*Store, error) {
 
 // openFile opens and checks the file. bbolt reads it through a memory mapping and trusts it, so that a
 // damaged file shows as a panic or a fault; both become errors here.
-func openFile(path string, opts Options) (db *bolt.DB, err error) {
+func openFile(path string) (db *bolt.DB, err error) {
 	old := debug.SetPanicOnFault(true)
 	defer debug.SetPanicOnFault(old)
 	defer func() {
@@ -74,16 +75,11 @@ func openFile(path string, opts Options) (db *bolt.DB, err error) {
 			}
 		}
 	}()
-	initial := mmapBytes
-	if opts.MaxBytes > 0 {
-		initial = min(initial, opts.MaxBytes)
-	}
 	var file *os.File
 	db, err = bolt.Open(path, 0o600, &bolt.Options{
 		Timeout:         time.Nanosecond, // one attempt: whoever holds the lock is a running server
 		FreelistType:    bolt.FreelistMapType,
-		InitialMmapSize: initial,
-		MaxSize:         opts.MaxBytes,
+		InitialMmapSize: mmapBytes,
 		NoStatistics:    true,
 		OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
 			var err error
@@ -129,7 +125,7 @@ func explain(path string, err error) error {
 	case errors.Is(err, berrors.ErrTimeout):
 		return fmt.Errorf("store file %s is in use by another running server: stop that one, or use another data directory", path)
 	case errors.As(err, &damaged), errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrVersionMismatch),
-		errors.Is(err, berrors.ErrChecksum):
+		errors.Is(err, berrors.ErrChecksum), strings.Contains(err.Error(), "file size too small"):
 		return fmt.Errorf("store file %s is damaged (%w): restore a copy of it, or move it away to start with an empty cluster", path, err)
 	case errors.Is(err, os.ErrPermission):
 		return fmt.Errorf("open store file %s: permission denied: run as its owner%s, or use another data directory", path, ownerOf(path))

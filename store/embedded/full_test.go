@@ -1,0 +1,107 @@
+package embedded_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"sampan/store"
+	"sampan/store/embedded"
+)
+
+// testContext is a context that never ends, for where a test's own is not at hand.
+type testContext struct{ context.Context }
+
+func (testContext) Err() error            { return nil }
+func (testContext) Done() <-chan struct{} { return nil }
+
+// fill writes until the store has no space, and returns the writes that were acknowledged.
+func fill(t *testing.T, s store.Store, size int) map[string]int64 {
+	t.Helper()
+	written := make(map[string]int64)
+	for i := range 100_000 {
+		key := fmt.Sprintf("/full/%d", i)
+		revision, err := s.Apply(t.Context(), store.Write{Key: key, Value: make([]byte, size)})
+		if errors.Is(err, store.ErrNoSpace) {
+			return written
+		}
+		if err != nil {
+			t.Fatalf("write %d: %v", i, err)
+		}
+		written[key] = revision
+	}
+	t.Fatal("the store never got full")
+	return nil
+}
+
+func checkAll(t *testing.T, s store.Store, written map[string]int64) {
+	t.Helper()
+	for key, revision := range written {
+		if r, err := s.Get(t.Context(), key); err != nil || r.Revision != revision {
+			t.Fatalf("get %s: %d, %v, want revision %d", key, r.Revision, err, revision)
+		}
+	}
+}
+
+// recovers asserts that the full store reads, and writes again when there is room.
+func recovers(t *testing.T, s store.Store, makeRoom func()) {
+	t.Helper()
+	written := fill(t, s, 8000)
+	if len(written) == 0 {
+		t.Fatal("nothing fitted")
+	}
+	checkAll(t, s, written)
+	before := s.Revision()
+	if _, err := s.Apply(t.Context(), store.Write{Key: "/more", Value: make([]byte, 1<<20)}); !errors.Is(err, store.ErrNoSpace) {
+		t.Errorf("second write to the full store: %v", err)
+	}
+	if got := s.Revision(); got != before {
+		t.Errorf("a failed write moved the revision from %d to %d", before, got)
+	}
+	makeRoom()
+	if got := put(t, s, "/again", "1", 0); got != before+1 {
+		t.Errorf("revision %d after recovery, want %d", got, before+1)
+	}
+	checkAll(t, s, written)
+}
+
+func TestFullDiskReadsAndRecovers(t *testing.T) {
+	if os.Geteuid() != 0 {
+		if os.Getenv("SAMPAN_E2E") == "require" {
+			t.Fatal("needs root for a file system of its own")
+		}
+		t.Skip("needs root for a file system of its own")
+	}
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=24m"); err != nil {
+		t.Skipf("no tmpfs: %v", err)
+	}
+	defer func() {
+		if err := unix.Unmount(dir, 0); err != nil {
+			t.Errorf("unmount: %v", err)
+		}
+	}()
+	ballast := filepath.Join(dir, "ballast")
+	if err := os.WriteFile(ballast, make([]byte, 8<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "store.db")
+	s, err := embedded.Open(path, embedded.Options{History: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	recovers(t, s, func() {
+		if err := os.Remove(ballast); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	historyRecords(t, path)
+}
