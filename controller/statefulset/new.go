@@ -1,6 +1,0 @@
-package statefulset
-
-import "sampan/plan"
-
-// New returns the controller.
-func New() plan.Controller { return plan.Controller{Name: "statefulset-controller"} }
