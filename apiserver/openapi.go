@@ -1,11 +1,23 @@
 package apiserver
 
-import "strings"
+import (
+	"errors"
+	"reflect"
+	"strings"
 
-// The media types of OpenAPI v2 in protobuf; kubectl asks for the first, older ones for the second.
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"sampan/apiserver/openapi"
+	"sampan/kind"
+)
+
+// openAPIv2Proto is in the Accept header of clients that want version 2 in protobuf, as kubectl does.
 const openAPIv2Proto = "application/com.github.proto-openapi.spec.v2"
 
-// openAPIv2Key returns the key of the form of the v2 document that is accepted.
+// openAPIv2Key returns the key of the form of the version 2 document that is accepted.
 func openAPIv2Key(accept string) string {
 	if strings.Contains(accept, openAPIv2Proto) {
 		return "/openapi/v2#proto"
@@ -13,4 +25,72 @@ func openAPIv2Key(accept string) string {
 	return "/openapi/v2"
 }
 
-func (d *documents) addOpenAPI() {}
+// addOpenAPI adds the documents of both versions of OpenAPI.
+func (d *documents) addOpenAPI() {
+	info := openapi.Info{Title: "Kubernetes", Version: d.version.GitVersion}
+	v2 := func() (document, error) {
+		data, err := openapi.V2(info, described(d.kinds, nil))
+		return document{media: mediaJSON, data: data}, err
+	}
+	d.makes["/openapi/v2"] = v2
+	d.makes["/openapi/v2#proto"] = func() (document, error) {
+		doc, err := v2()
+		if err != nil {
+			return document{}, err
+		}
+		data, err := openapi.V2Proto(doc.data)
+		return document{media: openAPIv2Proto + "@v1.0+protobuf", data: data}, err
+	}
+	index := map[string]map[string]string{}
+	for _, gv := range groupVersions(d.kinds) {
+		path := "/openapi/v3" + versionPath(gv)
+		// The hash lets clients keep a document for as long as the server's version is the same.
+		index[strings.TrimPrefix(versionPath(gv), "/")] = map[string]string{"serverRelativeURL": path + "?hash=" + strings.ReplaceAll(d.version.GitVersion, "+", "-")}
+		d.makes[path] = func() (document, error) {
+			data, err := openapi.V3(info, described(d.kinds, &gv))
+			return document{media: mediaJSON, data: data}, err
+		}
+	}
+	d.makes["/openapi/v3"] = func() (document, error) {
+		if len(index) == 0 {
+			return document{}, errors.New("no kinds are served")
+		}
+		return jsonDocument(map[string]any{"paths": index})
+	}
+}
+
+// described returns the resources of a group version, or of all (nil), as package openapi wants them.
+func described(kinds *kind.Registry, gv *schema.GroupVersion) []openapi.Resource {
+	var out []openapi.Resource
+	for _, k := range kinds.All() {
+		if gv != nil && k.GVK.GroupVersion() != *gv {
+			continue
+		}
+		r := openapi.Resource{
+			GVK: k.GVK, Name: k.GroupResource().Resource, Namespaced: k.Namespaced,
+			Type: reflect.TypeOf(k.New()).Elem(), List: reflect.TypeOf(k.NewList()).Elem(),
+		}
+		for _, sub := range subresourcesOf(k) {
+			r.Subresources = append(r.Subresources, openapi.Subresource{
+				Name: sub.name, GVK: sub.gvk, Type: sentType(r.Type, sub), Verbs: sub.verbs,
+			})
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+// sentType returns the Go type that a subresource is used with; nil for streams.
+func sentType(parent reflect.Type, sub subresource) reflect.Type {
+	switch sub.name {
+	case "status", "finalize":
+		return parent
+	case "scale":
+		return reflect.TypeFor[autoscalingv1.Scale]()
+	case "binding":
+		return reflect.TypeFor[corev1.Binding]()
+	case "eviction":
+		return reflect.TypeFor[policyv1.Eviction]()
+	}
+	return nil
+}
