@@ -248,8 +248,12 @@ func random(t *rapid.T, k *kind.Kind, label string) kind.Object {
 	f := randfill.NewWithSeed(rapid.Int64().Draw(t, label)).NilChance(0.5).NumElements(0, 2).MaxDepth(14).Funcs(
 		func(s *string, c randfill.Continue) { *s = words[c.Intn(len(words))] },
 		func(s *metav1.Time, c randfill.Continue) { *s = metav1.Unix(c.Int63n(1<<31), 0) },
-		func(s *metav1.MicroTime, c randfill.Continue) { *s = metav1.NewMicroTime(time.Unix(c.Int63n(1<<31), 0)) },
-		func(q *resource.Quantity, c randfill.Continue) { *q = *resource.NewMilliQuantity(c.Int63n(5000)-500, resource.DecimalSI) },
+		func(s *metav1.MicroTime, c randfill.Continue) {
+			*s = metav1.NewMicroTime(time.Unix(c.Int63n(1<<31), 0))
+		},
+		func(q *resource.Quantity, c randfill.Continue) {
+			*q = *resource.NewMilliQuantity(c.Int63n(5000)-500, resource.DecimalSI)
+		},
 		func(v *intstr.IntOrString, c randfill.Continue) {
 			*v = intstr.FromInt32(c.Int31n(5))
 			if c.Bool() {
