@@ -137,6 +137,7 @@ type ContainerSpec struct {
 	Layers             []string // directories, uppermost first
 	HostDevices        []HostDevice
 	AllHostDevices     bool   // privileged: every device of the node
+	SeccompFile        string // a profile in a file of the node instead of OCI.Linux.Seccomp
 	LogPath            string // absolute; "" keeps no log
 	Stdin, StdinOnce   bool
 	// SharedPID says that the end of the first process does not end the others (hostPID or a shared PID

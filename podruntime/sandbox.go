@@ -24,10 +24,10 @@ type sandbox struct {
 	id     string
 	config *runtimeapi.PodSandboxConfig
 
-	rec     sandboxRecord
-	live    Sandbox       // meaningful while the pause process lives
-	paused  bool          // the pause process lives, as far as we know
-	busy    chan struct{} // holds a token while RunPodSandbox, StopPodSandbox or RemovePodSandbox is at work
+	rec    sandboxRecord
+	live   Sandbox       // meaningful while the pause process lives
+	paused bool          // the pause process lives, as far as we know
+	busy   chan struct{} // holds a token while RunPodSandbox, StopPodSandbox or RemovePodSandbox is at work
 }
 
 func newSandbox(id string) *sandbox { return &sandbox{id: id, busy: make(chan struct{}, 1)} }

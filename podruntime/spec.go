@@ -73,6 +73,9 @@ func Spec(in SpecInput) (ContainerSpec, error) {
 	if out.OCI.Linux.Seccomp, err = seccomp(in); err != nil {
 		return out, err
 	}
+	if p := sec.GetSeccomp(); !sec.GetPrivileged() && p.GetProfileType() == runtimeapi.SecurityProfile_Localhost {
+		out.SeccompFile = strings.TrimPrefix(p.LocalhostRef, "localhost/")
+	}
 	out.User, process.User = user(in)
 	for _, g := range sec.GetSupplementalGroups() {
 		out.SupplementalGroups = append(out.SupplementalGroups, uint32(g))
