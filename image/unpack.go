@@ -160,26 +160,10 @@ func (u *unpacker) enter(dir string) error {
 	}
 	fd, err := u.resolve(dir, unix.O_PATH|unix.O_DIRECTORY)
 	if (errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR)) && dir != "." {
-		if err := u.enter(path.Dir(dir)); err != nil {
+		if err := u.makeMissing(dir); err != nil {
 			return err
 		}
-		hidden, err := u.unhide(path.Base(dir), dir)
-		if err != nil {
-			return err
-		}
-		if err := unix.Mkdirat(u.parent, path.Base(dir), 0o755); err != nil {
-			return fmt.Errorf("make directory %s: %w", dir, err)
-		}
-		if hidden {
-			if err := u.setOpaque(path.Base(dir)); err != nil {
-				return err
-			}
-		}
-		u.Inodes++
 		fd, err = u.resolve(dir, unix.O_PATH|unix.O_DIRECTORY)
-		if err != nil {
-			return fmt.Errorf("open directory %s: %w", dir, err)
-		}
 	}
 	if err != nil {
 		return fmt.Errorf("open directory %s: %w", dir, err)
@@ -188,6 +172,26 @@ func (u *unpacker) enter(dir string) error {
 		unix.Close(u.parent)
 	}
 	u.parent, u.parentName = fd, dir
+	return nil
+}
+
+// makeMissing makes a directory that the layer has no entry for.
+func (u *unpacker) makeMissing(dir string) error {
+	if err := u.enter(path.Dir(dir)); err != nil {
+		return err
+	}
+	base := path.Base(dir)
+	hidden, err := u.unhide(base, dir)
+	if err != nil {
+		return err
+	}
+	if err := unix.Mkdirat(u.parent, base, 0o755); err != nil {
+		return fmt.Errorf("make directory %s: %w", dir, err)
+	}
+	u.Inodes++
+	if hidden {
+		return u.setOpaque(base)
+	}
 	return nil
 }
 
