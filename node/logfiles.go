@@ -116,16 +116,28 @@ func rotated(path string, n int) string {
 }
 
 // logWatch hears of logs that grow. A watch is good for one event, so a chatty container costs one wake-up per
-// rotatePause and a quiet one none.
+// rotatePause and a quiet one none. Nothing is read before there is a log.
 type logWatch struct {
 	inotify *os.File
 	fd      int
+	first   chan struct{} // closed when the first log is watched
+	reading bool          // first is closed
 }
 
 // runningLog is one log that is being written.
 type runningLog struct {
 	container string // ID
 	path      string
+}
+
+// openLogs opens the watch of logs. Without it (inotify instances are bounded per user) logs are not rotated.
+func (a *Agent) openLogs() {
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	if err != nil {
+		a.cfg.Log.Warn("logs will not be rotated", "error", err)
+		return
+	}
+	a.logs = &logWatch{inotify: os.NewFile(uintptr(fd), "inotify"), fd: fd, first: make(chan struct{})}
 }
 
 // watchLog arms the watch of a log.
@@ -143,31 +155,33 @@ func (a *Agent) watchLog(l runningLog) {
 		return
 	}
 	a.watched[int32(wd)] = l
-}
-
-// openLogs opens the watch of logs. Without it (inotify instances are bounded per user) logs are not rotated.
-func (a *Agent) openLogs() {
-	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
-	if err != nil {
-		a.cfg.Log.Warn("logs will not be rotated", "error", err)
-		return
+	if !a.logs.reading {
+		a.logs.reading = true
+		close(a.logs.first)
 	}
-	a.logs = &logWatch{inotify: os.NewFile(uintptr(fd), "inotify"), fd: fd}
 }
 
 // rotateLogs rotates logs that have become too long, until ctx ends.
 func (a *Agent) rotateLogs(ctx context.Context) error {
-	if a.logs == nil {
+	logs := a.logs
+	if logs == nil {
 		<-ctx.Done()
 		return ctx.Err()
 	}
-	f := a.logs.inotify
-	stop := context.AfterFunc(ctx, func() {
+	shut := func() {
 		a.mu.Lock()
 		a.logs = nil
 		a.mu.Unlock()
-		_ = f.Close() // ends the read below
-	})
+		_ = logs.inotify.Close() // ends the read below
+	}
+	select {
+	case <-ctx.Done():
+		shut()
+		return ctx.Err()
+	case <-logs.first:
+	}
+	f := logs.inotify
+	stop := context.AfterFunc(ctx, shut)
 	defer stop()
 	buf := make([]byte, 16<<10)
 	for {
