@@ -150,12 +150,18 @@ func (c *Cluster) update(obj kind.Object, status bool) error {
 	if equality.Semantic.DeepEqual(old, next) {
 		return nil
 	}
-	if next.GetDeletionTimestamp() != nil && len(next.GetFinalizers()) == 0 {
+	if next.GetDeletionTimestamp() != nil && !held(next) {
 		c.Remove(key)
 		return nil
 	}
 	c.Put(next)
 	return nil
+}
+
+// held reports whether finalizers keep the object.
+func held(obj kind.Object) bool {
+	namespace, ok := obj.(*corev1.Namespace)
+	return len(obj.GetFinalizers()) > 0 || ok && len(namespace.Spec.Finalizers) > 0
 }
 
 // finalize takes the spec.finalizers of a namespace; without any a terminating namespace is gone.
@@ -185,9 +191,7 @@ func (c *Cluster) delete(a plan.Delete) error {
 	}
 	pod, isPod := old.(*corev1.Pod)
 	graceful := c.Grace && isPod && pod.Spec.NodeName != "" && (a.GraceSeconds == nil || *a.GraceSeconds > 0)
-	namespace, isNamespace := old.(*corev1.Namespace)
-	held := len(old.GetFinalizers()) > 0 || isNamespace && len(namespace.Spec.Finalizers) > 0
-	if !graceful && !held {
+	if !graceful && !held(old) {
 		c.Remove(a.Key)
 		return nil
 	}
