@@ -305,6 +305,9 @@ func newMachine(t testing.TB) *machine {
 
 func (m *machine) start() {
 	m.t.Helper()
+	m.source.mu.Lock()
+	m.source.waits = 0 // of the reader before
+	m.source.mu.Unlock()
 	n, err := network.New(m.config)
 	if err != nil {
 		m.t.Fatal(err)
