@@ -293,7 +293,7 @@ func TestPodUpdate(t *testing.T) {
 	}{
 		{"image", `{}`, `{spec: {containers: [{name: c, image: other, imagePullPolicy: Always, terminationMessagePath: /dev/termination-log}]}}`, nil},
 		{"environment", `{}`, `{spec: {containers: [{name: c, image: nginx, env: [{name: A, value: b}]}]}}`, []string{forbidden}},
-		{"node", `{}`, `{spec: {nodeName: n}}`, []string{forbidden}},
+		{"node", `{}`, `{spec: {nodeName: n1}}`, []string{forbidden}},
 		{"more containers", `{}`, `{spec: {containers: [{name: c, image: nginx}, {name: d, image: i}]}}`,
 			[]string{`spec.containers: Forbidden: pod updates may not add or remove containers`}},
 		{"labels", `{}`, `{metadata: {labels: {a: b}}}`, nil},
@@ -341,7 +341,7 @@ func TestPodStatusWriterChangesStatusOnly(t *testing.T) {
 }
 
 func TestPodGracePeriod(t *testing.T) {
-	bound, finished := `{spec: {nodeName: n}}`, `{spec: {nodeName: n}, status: {phase: Succeeded}}`
+	bound, finished := `{spec: {nodeName: n1}}`, `{spec: {nodeName: n1}, status: {phase: Succeeded}}`
 	for _, c := range []struct {
 		name, patch string
 		requested   *int64

@@ -1,0 +1,34 @@
+package coordination_test
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"sampan/kind/coordination"
+	"sampan/kind/kindtest"
+)
+
+func TestLeaseValidation(t *testing.T) {
+	for _, c := range []struct {
+		name, lease string
+		want        []string
+	}{
+		{"empty", `{}`, nil},
+		{"held", `{spec: {holderIdentity: me, leaseDurationSeconds: 40, renewTime: "2026-05-01T12:00:00.000000Z"}}`, nil},
+		{"duration", `{spec: {leaseDurationSeconds: 0}}`, []string{`spec.leaseDurationSeconds: Invalid value: 0: must be greater than 0`}},
+		{"transitions", `{spec: {leaseTransitions: -1}}`, []string{`spec.leaseTransitions: Invalid value: -1: must be greater than or equal to 0`}},
+		{"preferred holder", `{spec: {preferredHolder: me}}`, []string{"spec.preferredHolder: Forbidden: may only be specified when `strategy` is defined"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			kindtest.Check(t, kindtest.Create(t, coordination.Lease(), c.lease), c.want...)
+		})
+	}
+}
+
+func TestLeaseTable(t *testing.T) {
+	const want = "NAME   HOLDER   AGE\na      me       5m\n"
+	if d := cmp.Diff(want, kindtest.Table(t, coordination.Lease(), kindtest.Parse(t, coordination.Lease(), `{spec: {holderIdentity: me}}`))); d != "" {
+		t.Error(d)
+	}
+}
