@@ -1,0 +1,173 @@
+package cluster
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+	"sigs.k8s.io/yaml"
+)
+
+// Config is what a server is told. [DefaultConfig] has the values that a user gets who says nothing.
+type Config struct {
+	// DataDir holds everything that must survive: store, certificates, images, volumes, logs. Its path also
+	// names the instance, so two servers with different directories live side by side.
+	DataDir string `json:"dataDir,omitempty"`
+	// Listen is where the API is served.
+	Listen string `json:"listen,omitempty"`
+	// Kubeconfig is the file that is written for the administrator; "" means <DataDir>/kubeconfig.
+	Kubeconfig string `json:"kubeconfig,omitempty"`
+	// Store is "embedded"; an external etcd comes later.
+	Store string `json:"store,omitempty"`
+	// Node says whether this process also runs pods.
+	Node *bool `json:"node,omitempty"`
+	// NodeName is the name of the node; "" means the host name.
+	NodeName string `json:"nodeName,omitempty"`
+	// PodCIDR is the range of the pods' addresses on this node.
+	PodCIDR string `json:"podCIDR,omitempty"`
+	// ServiceCIDR is the range of the Services' addresses. The first is the API's and the tenth is the DNS
+	// server's.
+	ServiceCIDR string `json:"serviceCIDR,omitempty"`
+}
+
+// DefaultDataDir is where a server keeps its data when it is told nothing.
+const DefaultDataDir = "/var/lib/sampan"
+
+// DefaultConfig returns the documented defaults.
+func DefaultConfig() Config {
+	node := true
+	return Config{
+		DataDir:     DefaultDataDir,
+		Listen:      "127.0.0.1:6443",
+		Store:       "embedded",
+		Node:        &node,
+		PodCIDR:     "10.244.0.0/24",
+		ServiceCIDR: "10.96.0.0/16",
+	}
+}
+
+// ReadConfig reads a YAML file over c: what the file does not name stays as it is. An unknown field is an error.
+func ReadConfig(c Config, file string) (Config, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return c, fmt.Errorf("read the configuration: %w", err)
+	}
+	if len(bytes.TrimSpace(data)) == 0 {
+		return c, nil
+	}
+	if err := yaml.UnmarshalStrict(data, &c); err != nil {
+		return c, fmt.Errorf("configuration %s: %w", file, err)
+	}
+	return c, nil
+}
+
+// Settings is a Config that has been checked and parsed.
+type Settings struct {
+	DataDir     string // absolute
+	Instance    string // six hex digits that name everything that the kernel sees of this instance
+	RunDir      string // sockets and what must not survive a reboot
+	Listen      netip.AddrPort
+	Kubeconfig  string
+	Node        bool
+	NodeName    string
+	PodCIDR     netip.Prefix
+	ServiceCIDR netip.Prefix
+}
+
+// Check parses the configuration, or says which value is wrong and what it should look like.
+func (c Config) Check() (Settings, error) {
+	s := Settings{Node: c.Node == nil || *c.Node, NodeName: c.NodeName, Kubeconfig: c.Kubeconfig}
+	var err error
+	if s.DataDir, err = filepath.Abs(c.DataDir); err != nil || c.DataDir == "" {
+		return s, fmt.Errorf("data directory %q: not a path", c.DataDir)
+	}
+	s.Instance = InstanceOf(s.DataDir)
+	s.RunDir = filepath.Join("/run/sampan", s.Instance)
+	if s.Kubeconfig == "" {
+		s.Kubeconfig = filepath.Join(s.DataDir, "kubeconfig")
+	}
+	if s.Listen, err = netip.ParseAddrPort(c.Listen); err != nil {
+		return s, fmt.Errorf("listen address %q: want ADDRESS:PORT, such as 127.0.0.1:6443", c.Listen)
+	}
+	switch {
+	case c.Store == "embedded":
+	case strings.HasPrefix(c.Store, "etcd://"):
+		return s, errors.New("store etcd:// is not built yet: use --store embedded")
+	default:
+		return s, fmt.Errorf("store %q: want embedded", c.Store)
+	}
+	if s.PodCIDR, err = prefix("pod-cidr", c.PodCIDR); err != nil {
+		return s, err
+	}
+	if s.ServiceCIDR, err = prefix("service-cidr", c.ServiceCIDR); err != nil {
+		return s, err
+	}
+	if s.PodCIDR.Overlaps(s.ServiceCIDR) {
+		return s, fmt.Errorf("pod-cidr %s and service-cidr %s overlap", s.PodCIDR, s.ServiceCIDR)
+	}
+	if s.NodeName == "" {
+		if s.NodeName, err = os.Hostname(); err != nil {
+			return s, fmt.Errorf("name of the node: %w", err)
+		}
+	}
+	s.NodeName = strings.ToLower(s.NodeName)
+	if msgs := validation.IsDNS1123Subdomain(s.NodeName); len(msgs) > 0 {
+		return s, fmt.Errorf("node name %q: %s", s.NodeName, strings.Join(msgs, "; "))
+	}
+	return s, nil
+}
+
+func prefix(what, value string) (netip.Prefix, error) {
+	p, err := netip.ParsePrefix(value)
+	switch {
+	case err != nil || !p.Addr().Is4():
+		return p, fmt.Errorf("%s %q: want an IPv4 range such as 10.96.0.0/16", what, value)
+	case p != p.Masked():
+		return p, fmt.Errorf("%s %s: the range begins at %s", what, p, p.Masked())
+	case p.Bits() > 24:
+		return p, fmt.Errorf("%s %s: a range of at least 256 addresses (/24) is needed", what, p)
+	}
+	return p, nil
+}
+
+// InstanceOf returns the name of the instance with the data directory (an absolute path).
+func InstanceOf(dataDir string) string {
+	sum := sha256.Sum256([]byte(dataDir))
+	return hex.EncodeToString(sum[:3])
+}
+
+// serviceIP returns the n-th address of the Service range.
+func (s Settings) serviceIP(n int) netip.Addr {
+	addr := s.ServiceCIDR.Addr()
+	for range n {
+		addr = addr.Next()
+	}
+	return addr
+}
+
+// APIServiceIP is the address of the Service "kubernetes".
+func (s Settings) APIServiceIP() netip.Addr { return s.serviceIP(1) }
+
+// DNSServiceIP is the address of the cluster's name server.
+func (s Settings) DNSServiceIP() netip.Addr { return s.serviceIP(10) }
+
+func (s Settings) storeFile() string  { return filepath.Join(s.DataDir, "store.db") }
+func (s Settings) pkiDir() string     { return filepath.Join(s.DataDir, "pki") }
+func (s Settings) imageDir() string   { return ImageDir(s.DataDir) }
+func (s Settings) runtimeDir() string { return filepath.Join(s.DataDir, "runtime") }
+func (s Settings) podDir() string     { return filepath.Join(s.DataDir, "node") }
+func (s Settings) podLogDir() string  { return filepath.Join(s.DataDir, "logs", "pods") }
+func (s Settings) volumeDir() string  { return filepath.Join(s.DataDir, "volumes") }
+func (s Settings) networkDir() string { return filepath.Join(s.DataDir, "network") }
+func (s Settings) lockFile() string   { return filepath.Join(s.DataDir, "server.lock") }
+func (s Settings) logFile() string    { return filepath.Join(s.DataDir, "server.log") }
+
+// ImageDir returns where an instance with the data directory keeps its images.
+func ImageDir(dataDir string) string { return filepath.Join(dataDir, "images") }

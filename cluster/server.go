@@ -1,0 +1,266 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	cryptorand "crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/uuid"
+
+	"sampan/apiserver"
+	"sampan/apiserver/admit"
+	"sampan/apiserver/auth"
+	"sampan/client"
+	"sampan/client/events"
+	"sampan/controller"
+	"sampan/controller/all"
+	"sampan/controller/volume"
+	"sampan/internal/pki"
+	"sampan/kind"
+	"sampan/kind/registry"
+	"sampan/scheduler"
+	"sampan/store/embedded"
+	"sampan/view"
+)
+
+// Run runs a server until ctx ends. ready, which may be nil, gets a [Report] as a JSON line for each part that
+// is ready. The error of a server that cannot start says what is wrong and how to mend it.
+func Run(ctx context.Context, s Settings, log *slog.Logger, ready io.Writer) error {
+	report := &progress{began: processStart(), to: ready}
+	if err := preflight(s); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(s.DataDir, 0o700); err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	lock, err := takeLock(s)
+	if err != nil {
+		return err
+	}
+	defer lock.release()
+	// Before anything else is touched: a taken port is the commonest mistake.
+	listener, err := net.Listen("tcp", s.Listen.String())
+	if err != nil {
+		return fmt.Errorf("%w; choose another with --listen", err)
+	}
+	defer listener.Close()
+
+	api, err := newAPI(s, log)
+	if err != nil {
+		return err
+	}
+	defer api.close()
+	if err := api.server.Bootstrap(ctx); err != nil {
+		return fmt.Errorf("first objects of the cluster: %w", err)
+	}
+
+	parts, ctx := errgroup.WithContext(ctx)
+	part := func(name string, run func(context.Context) error) {
+		parts.Go(func() error {
+			if err := run(ctx); err != nil && !errors.Is(err, context.Canceled) {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			return ctx.Err()
+		})
+	}
+	part("API", func(ctx context.Context) error {
+		return apiserver.Serve(ctx, listener, api.tls(), api.server.Handler(), log)
+	})
+	report.ready(PartAPI)
+
+	self := api.server.Client(auth.User{Name: "system:sampan", Groups: []string{"system:masters"}})
+	recorder := events.New(events.Config{Client: self, Kinds: api.kinds, Now: time.Now, Log: log})
+	part("event recorder", recorder.Run)
+	part("API server's cache", api.server.Run)
+	part("controllers", func(ctx context.Context) error {
+		if err := ensureStorageClass(ctx, self); err != nil {
+			return err
+		}
+		return controller.New(controller.Config{
+			Client: self,
+			Controllers: all.All(all.Config{
+				Kinds:    api.kinds,
+				CABundle: api.ca.CertPEM,
+				Volume:   volume.Config{Root: s.volumeDir()},
+			}),
+			Now:    time.Now,
+			Log:    log,
+			Events: recorder,
+		}).Run(ctx)
+	})
+	part("scheduler", scheduler.New(scheduler.Config{
+		Client: self, Log: log, Now: time.Now, Events: recorder,
+	}).Run)
+	if s.Node {
+		part("node", func(ctx context.Context) error { return runNode(ctx, s, api, self, recorder, log) })
+		part("start-up report", func(ctx context.Context) error {
+			if err := waitNodeReady(ctx, self, s.NodeName, report.began); err != nil {
+				return err
+			}
+			report.ready(PartNode)
+			return nil
+		})
+	}
+	log.Info("serving", "api", "https://"+s.Listen.String(), "data", s.DataDir, "instance", s.Instance)
+	if err := parts.Wait(); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// api is the API server with what it stands on.
+type api struct {
+	server *apiserver.Server
+	store  *embedded.Store
+	kinds  *kind.Registry
+	ca     *pki.CA
+	cert   tls.Certificate
+	pool   *x509.CertPool
+	nodes  *nodeHandlers
+}
+
+func newAPI(s Settings, log *slog.Logger) (*api, error) {
+	a := &api{kinds: registry.New(), nodes: new(nodeHandlers)}
+	var start errgroup.Group
+	start.Go(func() (err error) {
+		a.store, err = embedded.Open(s.storeFile(), embedded.Options{})
+		return err
+	})
+	start.Go(func() error { return a.certificates(s) })
+	if err := start.Wait(); err != nil {
+		a.close()
+		return nil, err
+	}
+	var seed [32]byte
+	if _, err := cryptorand.Read(seed[:]); err != nil {
+		return nil, fmt.Errorf("randomness for generated names: %w", err)
+	}
+	var err error
+	a.server, err = apiserver.New(apiserver.Config{
+		Store:       a.store,
+		Kinds:       a.kinds,
+		Admission:   admit.Default(admit.Config{}),
+		Now:         time.Now,
+		NewUID:      uuid.NewUUID,
+		Random:      rand.NewPCG(binary.NativeEndian.Uint64(seed[:]), binary.NativeEndian.Uint64(seed[8:])),
+		ServiceCIDR: s.ServiceCIDR,
+		Nodes:       a.nodes,
+		Log:         log,
+		Version:     APIVersion(),
+	})
+	if err != nil {
+		a.close()
+		return nil, err
+	}
+	return a, nil
+}
+
+// certificates makes or loads the CA, the server's and the administrator's certificates, and the kubeconfig.
+func (a *api) certificates(s Settings) error {
+	now := time.Now()
+	ca, err := pki.EnsureCA(s.pkiDir(), "sampan-ca", now)
+	if err != nil {
+		return fmt.Errorf("certificate authority: %w", err)
+	}
+	ips := []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.IPv6Loopback(), s.APIServiceIP(), s.gateway()}
+	if !s.Listen.Addr().IsUnspecified() {
+		ips = append(ips, s.Listen.Addr())
+	}
+	ips = append(ips, machineAddresses()...)
+	serving, err := ca.Ensure(s.pkiDir(), "apiserver", pki.Request{
+		CommonName: "sampan-apiserver",
+		DNSNames:   []string{"localhost", s.NodeName, "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc." + clusterDomain},
+		IPs:        ips,
+		Server:     true,
+	}, now)
+	if err != nil {
+		return fmt.Errorf("certificate of the API server: %w", err)
+	}
+	admin, err := ca.Ensure(s.pkiDir(), "admin", pki.Request{
+		CommonName: "kubernetes-admin", Organizations: []string{"system:masters"}, Client: true,
+	}, now)
+	if err != nil {
+		return fmt.Errorf("certificate of the administrator: %w", err)
+	}
+	if a.cert, err = serving.TLS(); err != nil {
+		return fmt.Errorf("certificate of the API server: %w", err)
+	}
+	a.ca, a.pool = ca, x509.NewCertPool()
+	a.pool.AddCert(ca.Certificate)
+	return writeKubeconfig(s.Kubeconfig, s.Listen, bytes.TrimSpace(ca.CertPEM), admin.CertPEM, admin.KeyPEM)
+}
+
+func (a *api) tls() *tls.Config {
+	return &tls.Config{
+		MinVersion:   tls.VersionTLS12,
+		Certificates: []tls.Certificate{a.cert},
+		ClientAuth:   tls.VerifyClientCertIfGiven,
+		ClientCAs:    a.pool,
+	}
+}
+
+func (a *api) close() {
+	if a.store != nil {
+		// Every acknowledged write is on disk already.
+		_ = a.store.Close()
+	}
+}
+
+// ensureStorageClass gives a cluster without any StorageClass the built-in one.
+func ensureStorageClass(ctx context.Context, c client.Client) error {
+	if c.Snapshot().Len(kind.StorageClasses) > 0 {
+		return nil
+	}
+	if _, err := c.Create(ctx, volume.DefaultStorageClass(), metav1.CreateOptions{}); err != nil {
+		return fmt.Errorf("create the default StorageClass: %w", err)
+	}
+	return nil
+}
+
+// waitNodeReady waits until the node has said that it is Ready since a time.
+func waitNodeReady(ctx context.Context, c client.Client, name string, since time.Time) error {
+	for {
+		snap := c.Snapshot()
+		if node, ok := view.Get[*corev1.Node](snap, kind.Nodes, "", name); ok {
+			for _, cond := range node.Status.Conditions {
+				// API times are whole seconds.
+				if cond.Type == corev1.NodeReady && cond.Status == corev1.ConditionTrue && !cond.LastHeartbeatTime.Time.Before(since.Truncate(time.Second)) {
+					return nil
+				}
+			}
+		}
+		if err := c.Wait(ctx, snap.Revision()); err != nil {
+			return err
+		}
+	}
+}
+
+// nodeHandlers finds the agent of a node for the API server's log, exec, attach and port-forward. In this
+// process there is one at most; it is set once it is made.
+type nodeHandlers struct {
+	agents syncMap
+}
+
+// NodeHandler implements apiserver.NodeConnector.
+func (n *nodeHandlers) NodeHandler(_ context.Context, name string) (http.Handler, error) {
+	if h, ok := n.agents.get(name); ok {
+		return h, nil
+	}
+	return nil, fmt.Errorf("the agent of node %q is not connected", name)
+}

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"sampan/cluster"
+)
+
+// configFlags binds the flags of a server to a config. A file named by --config is read first, so that flags
+// win over it.
+type configFlags struct {
+	cfg  cluster.Config
+	node bool
+	file string
+	set  *pflag.FlagSet
+}
+
+func addConfigFlags(cmd *cobra.Command) *configFlags {
+	c := &configFlags{cfg: cluster.DefaultConfig(), node: true, set: cmd.Flags()}
+	f := cmd.Flags()
+	f.StringVar(&c.cfg.DataDir, "data-dir", c.cfg.DataDir, "directory of the store, certificates, images, volumes and logs")
+	f.StringVar(&c.cfg.Listen, "listen", c.cfg.Listen, "address and port of the API")
+	f.StringVar(&c.cfg.Kubeconfig, "kubeconfig", "", "kubeconfig to write for the administrator (default DATA-DIR/kubeconfig)")
+	f.StringVar(&c.cfg.Store, "store", c.cfg.Store, "where the state is kept: embedded")
+	f.BoolVar(&c.node, "node", true, "run pods in this process too")
+	f.StringVar(&c.cfg.NodeName, "node-name", "", "name of the node (default the host name)")
+	f.StringVar(&c.cfg.PodCIDR, "pod-cidr", c.cfg.PodCIDR, "range of the pods' addresses")
+	f.StringVar(&c.cfg.ServiceCIDR, "service-cidr", c.cfg.ServiceCIDR, "range of the Services' addresses")
+	f.StringVar(&c.file, "config", "", "YAML file with the same settings; flags win over it")
+	return c
+}
+
+func (c *configFlags) settings() (cluster.Settings, error) {
+	cfg := cluster.DefaultConfig()
+	if c.file != "" {
+		var err error
+		if cfg, err = cluster.ReadConfig(cfg, c.file); err != nil {
+			return cluster.Settings{}, err
+		}
+	}
+	for name, set := range map[string]func(){
+		"data-dir":     func() { cfg.DataDir = c.cfg.DataDir },
+		"listen":       func() { cfg.Listen = c.cfg.Listen },
+		"kubeconfig":   func() { cfg.Kubeconfig = c.cfg.Kubeconfig },
+		"store":        func() { cfg.Store = c.cfg.Store },
+		"node":         func() { cfg.Node = &c.node },
+		"node-name":    func() { cfg.NodeName = c.cfg.NodeName },
+		"pod-cidr":     func() { cfg.PodCIDR = c.cfg.PodCIDR },
+		"service-cidr": func() { cfg.ServiceCIDR = c.cfg.ServiceCIDR },
+	} {
+		if c.set.Changed(name) {
+			set()
+		}
+	}
+	s, err := cfg.Check()
+	if err != nil {
+		return s, usageError{err}
+	}
+	return s, nil
+}
+
+// arguments returns the flags that were given, for a server that is started in the background.
+func (c *configFlags) arguments() []string {
+	var args []string
+	c.set.Visit(func(f *pflag.Flag) {
+		switch f.Name {
+		case "data-dir", "listen", "kubeconfig", "store", "node", "node-name", "pod-cidr", "service-cidr", "config":
+			args = append(args, "--"+f.Name+"="+f.Value.String())
+		}
+	})
+	return args
+}
+
+func serverCommand() *cobra.Command {
+	var readyFD int
+	var debug bool
+	cmd := &cobra.Command{
+		Use:   "server",
+		Short: "Run a server in the foreground",
+		Long: `Run a server in the foreground. Ending it (Ctrl-C, SIGTERM, even SIGKILL) leaves the pods running: the next
+server with the same data directory takes them over. To stop the pods too, use sampan down.`,
+		Args: noArguments,
+	}
+	flags := addConfigFlags(cmd)
+	cmd.Flags().BoolVar(&debug, "debug", false, "log what is done, not only what is wrong")
+	cmd.Flags().IntVar(&readyFD, "ready-fd", 0, "file descriptor to report on, as JSON lines, when a part is ready")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		s, err := flags.settings()
+		if err != nil {
+			return err
+		}
+		level := slog.LevelInfo
+		if debug {
+			level = slog.LevelDebug
+		}
+		log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
+		var ready io.Writer
+		if readyFD > 0 {
+			f := os.NewFile(uintptr(readyFD), "ready")
+			if f == nil {
+				return usageError{errors.New("--ready-fd: not an open file descriptor")}
+			}
+			defer f.Close()
+			ready = f
+		}
+		if err := cluster.Run(cmd.Context(), s, log, ready); err != nil {
+			return fmt.Errorf("server: %w", err)
+		}
+		return nil
+	}
+	return cmd
+}
