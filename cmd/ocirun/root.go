@@ -66,10 +66,11 @@ func hideControllers(keep []string) error {
 	}
 	for line := range strings.Lines(string(data)) {
 		f := strings.Fields(line)
-		if len(f) < 4 || f[2] != "cgroup" && f[2] != "cgroup2" {
+		// libcontainer has looked for a v2 hierarchy beside v1 (hybrid) before main began, and joins it.
+		if len(f) < 4 || f[2] != "cgroup" {
 			continue
 		}
-		if f[2] == "cgroup" && slices.ContainsFunc(strings.Split(f[3], ","), func(o string) bool { return slices.Contains(keep, o) }) {
+		if slices.ContainsFunc(strings.Split(f[3], ","), func(o string) bool { return slices.Contains(keep, o) }) {
 			continue
 		}
 		if err := unix.Unmount(f[1], unix.MNT_DETACH); err != nil {

@@ -32,7 +32,9 @@ type cgroups struct {
 	// session is where v1 keeps a process' membership in a systemd service; a pause process must leave it,
 	// or it would be stopped with the service.
 	session []string
-	usable  bool
+	// joined are v1 machines' other hierarchies in which libcontainer makes cgroups: a v2 one beside them.
+	joined []string
+	usable bool
 }
 
 // usefulControllers are those that a limit or a figure needs; a v1 container joins no others.
@@ -156,6 +158,7 @@ func (c *cgroups) prepareV1(have map[string]bool) string {
 				}
 			}
 		case "cgroup2":
+			c.joined = append(c.joined, f[1])
 			if systemd {
 				c.session = append(c.session, f[1])
 			}
@@ -302,7 +305,7 @@ func (c *cgroups) mounts() []string {
 	for _, m := range c.hierarchies {
 		all = append(all, m)
 	}
-	all = append(all, c.session...)
+	all = slices.Concat(all, c.session, c.joined)
 	slices.Sort(all)
 	return slices.Compact(all)
 }

@@ -26,7 +26,7 @@ func (i images) Open(context.Context, string) (podruntime.Image, error) {
 
 // machine is a test's runtime: folders, image, and the server of the moment.
 type machine struct {
-	t      *testing.T
+	t      testing.TB
 	cfg    linux.Config
 	images images
 	driver *linux.Driver
@@ -35,7 +35,7 @@ type machine struct {
 }
 
 // require skips a test that needs what is not here, or fails it where the tests must not be skipped.
-func require(t *testing.T, ok bool, what string) {
+func require(t testing.TB, ok bool, what string) {
 	t.Helper()
 	if ok {
 		return
@@ -46,7 +46,7 @@ func require(t *testing.T, ok bool, what string) {
 	t.Skip(what)
 }
 
-func newMachine(t *testing.T) *machine {
+func newMachine(t testing.TB) *machine {
 	t.Helper()
 	require(t, os.Geteuid() == 0, "needs root")
 	busybox, err := exec.LookPath("busybox")
@@ -67,7 +67,7 @@ func newMachine(t *testing.T) *machine {
 	return m
 }
 
-func makeRootfs(t *testing.T, root, busybox string) {
+func makeRootfs(t testing.TB, root, busybox string) {
 	t.Helper()
 	for _, d := range []string{"bin", "etc", "tmp", "proc", "sys", "dev", "home/alice"} {
 		if err := os.MkdirAll(filepath.Join(root, d), 0o755); err != nil {
@@ -89,7 +89,7 @@ func makeRootfs(t *testing.T, root, busybox string) {
 	if err := os.WriteFile(filepath.Join(root, "bin/busybox"), data, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, applet := range strings.Fields("sh cat echo ls sleep pgrep id hostname mount grep env kill stat head dd nc wc tail true false ps mknod dmesg yes ln touch") {
+	for _, applet := range strings.Fields("sh test cat echo ls sleep pgrep id hostname mount grep env kill stat head dd nc wc tail true false ps mknod dmesg yes ln touch") {
 		if err := os.Symlink("busybox", filepath.Join(root, "bin", applet)); err != nil {
 			t.Fatal(err)
 		}

@@ -25,9 +25,9 @@ type Suite struct {
 
 // The commands that the suite runs. A fake recognizes them by [Script].
 const (
-	ScriptForever    = "trap 'exit 3' TERM; while :; do sleep 0.05; done"
+	ScriptForever    = "trap 'exit 3' TERM; echo >/tmp/ready; while :; do sleep 0.05; done"
 	ScriptExit7      = "echo out; echo err >&2; exit 7"
-	ScriptIgnoreTerm = "trap '' TERM; while :; do sleep 0.05; done"
+	ScriptIgnoreTerm = "trap '' TERM; echo >/tmp/ready; while :; do sleep 0.05; done"
 )
 
 // Script returns the shell script of a container's arguments, "" if there is none.
@@ -74,6 +74,18 @@ type Pod struct {
 // RunPod runs a sandbox that the test's end removes.
 func (s Suite) RunPod(t testing.TB, change ...func(*runtimeapi.PodSandboxConfig)) *Pod {
 	t.Helper()
+	p := s.RunPodOnly(t, change...)
+	t.Cleanup(func() {
+		if _, err := s.CRI.RemovePodSandbox(context.Background(), &runtimeapi.RemovePodSandboxRequest{PodSandboxId: p.ID}); err != nil {
+			t.Errorf("remove sandbox: %v", err)
+		}
+	})
+	return p
+}
+
+// RunPodOnly runs a sandbox that the caller removes.
+func (s Suite) RunPodOnly(t testing.TB, change ...func(*runtimeapi.PodSandboxConfig)) *Pod {
+	t.Helper()
 	name := strings.ToLower(strings.NewReplacer("/", "-", "_", "-").Replace(t.Name()))
 	cfg := &runtimeapi.PodSandboxConfig{
 		Metadata:     &runtimeapi.PodSandboxMetadata{Name: name, Namespace: "test", Uid: fmt.Sprintf("%s-%d", name, time.Now().UnixNano())},
@@ -89,11 +101,6 @@ func (s Suite) RunPod(t testing.TB, change ...func(*runtimeapi.PodSandboxConfig)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if _, err := s.CRI.RemovePodSandbox(context.Background(), &runtimeapi.RemovePodSandboxRequest{PodSandboxId: out.PodSandboxId}); err != nil {
-			t.Errorf("remove sandbox: %v", err)
-		}
-	})
 	return &Pod{Suite: s, T: t, ID: out.PodSandboxId, Config: cfg}
 }
 
@@ -238,12 +245,11 @@ func (s Suite) testStop(t *testing.T) {
 	p.stop(id, 30) // stopping again is fine
 }
 
-// waitTrap returns once the shell has set its trap: a command in the container proves that it has begun, and
-// the first sleep of the loop is its child.
+// waitTrap returns once the shell has set its trap.
 func (p *Pod) waitTrap(id string) {
 	p.T.Helper()
 	out, err := p.CRI.ExecSync(p.T.Context(), &runtimeapi.ExecSyncRequest{ContainerId: id, Timeout: 10,
-		Cmd: []string{"/bin/sh", "-c", "until pgrep sleep >/dev/null; do :; done"}})
+		Cmd: []string{"/bin/sh", "-c", "until test -e /tmp/ready; do :; done"}})
 	if err != nil || out.ExitCode != 0 {
 		p.T.Fatalf("wait for the trap: %v %v", out, err)
 	}

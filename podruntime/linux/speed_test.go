@@ -1,0 +1,32 @@
+package linux_test
+
+import (
+	"testing"
+	"time"
+
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+)
+
+// BenchmarkPodStart is one pod from nothing to a running container, and away again. The figures "sandbox",
+// "create" and "start" are the parts of its way up.
+func BenchmarkPodStart(b *testing.B) {
+	m := newMachine(b)
+	s := m.suite()
+	var sandbox, create, start, up time.Duration
+	for b.Loop() {
+		t0 := time.Now()
+		p := s.RunPodOnly(b)
+		t1 := time.Now()
+		id := p.Create("c", "exec sleep 1000")
+		t2 := time.Now()
+		p.Start(id)
+		t3 := time.Now()
+		sandbox, create, start, up = sandbox+t1.Sub(t0), create+t2.Sub(t1), start+t3.Sub(t2), up+t3.Sub(t0)
+		if _, err := s.CRI.RemovePodSandbox(b.Context(), &runtimeapi.RemovePodSandboxRequest{PodSandboxId: p.ID}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for name, d := range map[string]time.Duration{"sandbox": sandbox, "create": create, "start": start, "up": up} {
+		b.ReportMetric(float64(d.Microseconds())/1000/float64(b.N), name+"-ms")
+	}
+}
