@@ -8,10 +8,12 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"sampan/client"
 	"sampan/kind"
 	"sampan/plan"
+	"sampan/view"
 )
 
 // actionTimeout bounds one write. After it the outcome is unknown, which the rules of the loop allow for.
@@ -25,6 +27,8 @@ type Outcome struct {
 	Carried int
 	// Revision is that of the last write, 0 if there was none.
 	Revision int64
+	// Gone is what a deletion with unknown outcome was about and is gone now: the view must show that too.
+	Gone Gone
 	// Failed is the action that ended the plan, with its error; nil if all were carried out.
 	Failed plan.Action
 	Err    error
@@ -36,13 +40,61 @@ func Carry(ctx context.Context, c client.Client, p plan.Plan, mem any) Outcome {
 	for _, a := range p.Actions {
 		revision, err := Execute(ctx, c, a)
 		if err != nil {
-			o.Failed, o.Err = a, err
+			o.Fail(ctx, c, a, err)
 			return o
 		}
 		o.Carried++
 		o.Revision = max(o.Revision, revision)
 	}
 	return o
+}
+
+// Gone names an object that is gone from the API.
+type Gone struct {
+	Key view.Key
+	UID types.UID // "": none
+}
+
+// Fail notes the action that ended the plan. If its outcome is unknown, it reads what became of it, so that
+// the next decision waits for a view that shows it.
+func (o *Outcome) Fail(ctx context.Context, c client.Client, a plan.Action, err error) {
+	o.Failed, o.Err = a, err
+	key, uid, ok := target(a)
+	if !ok || known(err) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, actionTimeout)
+	defer cancel()
+	obj, err := c.Get(ctx, key)
+	switch {
+	case apierrors.IsNotFound(err), err == nil && uid != "" && obj.GetUID() != uid:
+		o.Gone = Gone{key, uid}
+	case err == nil:
+		if revision, err := revisionOf(obj, nil); err == nil {
+			o.Revision = max(o.Revision, revision)
+		}
+	}
+	// If even that cannot be read, the back-off is all that there is: preconditions and fixed names keep
+	// the next try from doing harm.
+}
+
+// known reports whether an error says for certain that nothing was written.
+func known(err error) bool {
+	return apierrors.ReasonForError(err) != metav1.StatusReasonUnknown &&
+		!apierrors.IsTimeout(err) && !apierrors.IsServerTimeout(err) && !apierrors.IsInternalError(err)
+}
+
+// target returns the object that an action writes, and the UID that it must have, if any.
+func target(a plan.Action) (key view.Key, uid types.UID, ok bool) {
+	switch a := a.(type) {
+	case plan.Delete:
+		return a.Key, a.UID, true
+	case plan.Evict:
+		return a.Pod, a.UID, true
+	case plan.Bind:
+		return a.Pod, a.UID, true
+	}
+	return view.Key{}, "", false // an update is conditional on its revision, a create on its name
 }
 
 // Execute carries one action out and returns the revision of the write, 0 if nothing was written.

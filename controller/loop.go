@@ -44,6 +44,7 @@ type item struct {
 	inFlight bool
 
 	fence     int64     // not before the view is here
+	gone      Gone      // not before the view shows that this is gone
 	notBefore time.Time // not before this time (back-off) ...
 	lift      int64     // ... unless the view is here; 0: nothing lifts it
 	failures  int       // in a row
@@ -152,7 +153,7 @@ func (l *Loop) queue(it *item) {
 func (l *Loop) unfence() {
 	kept := l.fenced[:0]
 	for _, it := range l.fenced {
-		if max(it.fence, it.lift) <= l.snap.Revision() {
+		if !l.blind(it) && it.lift <= l.snap.Revision() {
 			l.ready = append(l.ready, it)
 		} else {
 			kept = append(kept, it)
@@ -160,6 +161,18 @@ func (l *Loop) unfence() {
 	}
 	clear(l.fenced[len(kept):])
 	l.fenced = kept
+}
+
+// blind reports whether the view lacks writes of the item's own.
+func (l *Loop) blind(it *item) bool {
+	if it.fence > l.snap.Revision() {
+		return true
+	}
+	if it.gone.UID == "" {
+		return false
+	}
+	obj := l.snap.Get(it.gone.Key)
+	return obj != nil && obj.GetUID() == it.gone.UID
 }
 
 // Next returns a key that must be decided now, if there is one. It must be given to [Loop.Done].
@@ -172,7 +185,7 @@ func (l *Loop) Next(now time.Time) (Task, bool) {
 		rev := l.snap.Revision()
 		backsOff := it.notBefore.After(now) && (it.lift == 0 || it.lift > rev)
 		switch {
-		case it.fence > rev, backsOff && it.lift != 0:
+		case l.blind(it), backsOff && it.lift != 0:
 			l.fenced = append(l.fenced, it)
 			continue
 		case backsOff:
@@ -194,6 +207,7 @@ func (l *Loop) Done(t Task, o Outcome, now time.Time) {
 	it.mem = o.Mem
 	it.wakeAt = o.Plan.WakeAt
 	it.fence = max(it.fence, o.Revision)
+	it.gone = o.Gone
 	it.last = report(t, o, now)
 	if o.Err == nil {
 		it.failures, it.notBefore, it.lift = 0, time.Time{}, 0

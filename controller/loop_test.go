@@ -104,6 +104,19 @@ func TestKeyWaitsForItsOwnWrite(t *testing.T) {
 	}
 }
 
+func TestUnknownDeletionWaitsUntilItIsSeen(t *testing.T) {
+	b := newBench(t)
+	key := b.put("a")
+	b.world.Snapshot().Get(key).(*corev1.ConfigMap).UID = "uid"
+	task := b.due(at(0))
+	o := Outcome{Failed: plan.Delete{Key: key}, Err: errors.New("timeout"), Gone: Gone{key, "uid"}}
+	b.done(task, o, at(0))
+	b.idle(at(5)) // the back-off is over, but the view still has it
+	old := b.world.Remove(kind.ConfigMaps, "ns", "a", 2)
+	b.loop.Offer([]view.Change{{Key: key, Old: old, Revision: 2}}, b.world.Snapshot())
+	b.due(at(6))
+}
+
 func TestFailureBacksOff(t *testing.T) {
 	b := newBench(t)
 	b.put("a")

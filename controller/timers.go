@@ -74,7 +74,7 @@ func (l *Loop) fire(now time.Time) {
 		if !it.notBefore.After(now) {
 			it.notBefore, it.lift = time.Time{}, 0
 		}
-		if i := slices.Index(l.fenced, it); i >= 0 && it.fence <= l.snap.Revision() {
+		if i := slices.Index(l.fenced, it); i >= 0 && !l.blind(it) {
 			l.fenced = slices.Delete(l.fenced, i, i+1)
 			l.ready = append(l.ready, it)
 		}
