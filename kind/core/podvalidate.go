@@ -155,6 +155,16 @@ func validatePodNames(spec *corev1.PodSpec, path *field.Path) field.ErrorList {
 	if spec.Subdomain != "" {
 		label(path.Child("subdomain"), spec.Subdomain)
 	}
+	if o := spec.HostnameOverride; o != nil {
+		p := path.Child("hostnameOverride")
+		subdomain(p, *o)
+		if len(*o) > 64 { // the kernel's limit of a host name
+			errs = append(errs, field.TooLong(p, *o, 64))
+		}
+		if spec.HostNetwork {
+			errs = append(errs, field.Forbidden(p, "cannot be set when hostNetwork is enabled"))
+		}
+	}
 	for i, alias := range spec.HostAliases {
 		p := path.Child("hostAliases").Index(i)
 		errs = append(errs, validation.IsValidIP(p.Child("ip"), alias.IP)...)

@@ -31,7 +31,8 @@ func Service() *kind.Kind {
 		PrepareCreate: func(s *corev1.Service) { s.Status = corev1.ServiceStatus{} },
 		PrepareUpdate: prepareService,
 
-		ValidateName:   apivalidation.NameIsDNS1035Label,
+		// A name may begin with a digit since v1.37 (KEP-5311).
+		ValidateName:   apivalidation.NameIsDNSLabel,
 		Validate:       validateService,
 		ValidateUpdate: validateServiceUpdate,
 
