@@ -170,7 +170,7 @@ func (s *Store) unpackStream(ctx context.Context, stream io.Reader, dir string) 
 	}
 	defer plain.Close()
 	digest := sha256.New()
-	layer, err := unpack(ctx, hashed(plain, digest), fs, s.root0)
+	layer, err := unpack(ctx, hashed(plain, digest), fs, s.privileged)
 	if err != nil {
 		return "", err
 	}

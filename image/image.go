@@ -35,6 +35,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 	imagespec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/singleflight"
 
@@ -43,12 +44,12 @@ import (
 
 // Store is a folder with images. All methods are safe for concurrent use, also by several processes.
 type Store struct {
-	root   string
-	log    *slog.Logger
-	root0  bool // this process is root
-	pulls  singleflight.Group
-	goos   string
-	goarch string
+	root         string
+	log          *slog.Logger
+	privileged   bool   // this process is root
+	goos, goarch string // of images that can run here
+	backoff      remote.Backoff
+	pulls        singleflight.Group
 }
 
 var _ podruntime.Images = (*Store)(nil)
@@ -78,7 +79,11 @@ func Open(root string, log *slog.Logger) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open image store: %w", err)
 	}
-	s := &Store{root: root, log: log, root0: os.Geteuid() == 0, goos: "linux", goarch: runtime.GOARCH}
+	s := &Store{
+		root: root, log: log, privileged: os.Geteuid() == 0, goos: "linux", goarch: runtime.GOARCH,
+		// For what is over in a moment; the node agent has a back-off of its own for the rest.
+		backoff: remote.Backoff{Duration: 300 * time.Millisecond, Factor: 3, Jitter: 0.1, Steps: 3},
+	}
 	// Layers hold setuid programs that nobody on this machine asked for: only root gets near.
 	for _, dir := range []string{root, s.path("images"), s.path("refs"), s.path("layers"), s.path("tmp")} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {

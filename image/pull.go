@@ -73,6 +73,7 @@ func credentialsFor(ctx context.Context, keychain authn.Keychain, ref name.Refer
 func (s *Store) pull(ctx context.Context, normalized string, ref name.Reference, auth authn.Authenticator, progress func(Progress)) (Info, error) {
 	options := []remote.Option{
 		remote.WithContext(ctx), remote.WithAuth(auth), remote.WithUserAgent("sampan"),
+		remote.WithRetryBackoff(s.backoff),
 		remote.WithPlatform(v1.Platform{OS: s.goos, Architecture: s.goarch}),
 	}
 	desc, err := remote.Get(ref, options...)

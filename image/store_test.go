@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -36,6 +37,7 @@ func newStore(t testing.TB) *Store {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.backoff.Duration = time.Millisecond
 	t.Cleanup(func() {
 		if left, err := os.ReadDir(s.path("tmp")); err != nil || len(left) > 0 {
 			t.Errorf("left in tmp: %v, %v", left, err)
