@@ -2,6 +2,7 @@ package endpointslice_test
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"pgregory.net/rapid"
 
 	"sampan/controller/endpointslice"
 	"sampan/kind"
@@ -252,4 +254,52 @@ func TestEndpointsOfUsersStay(t *testing.T) {
 	if len(p.Actions) != 0 {
 		t.Errorf("plan:\n%s", plantest.Text(p, now()))
 	}
+}
+
+// TestEveryPodIsInExactlyOneSlice takes pods through any history, and after each step some slices may have been lost or
+// emptied by others.
+func TestEveryPodIsInExactlyOneSlice(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		cluster := plantest.New(now(), service())
+		want := map[string]int32{} // port by pod address
+		for range rapid.IntRange(1, 8).Draw(rt, "steps") {
+			for range rapid.IntRange(1, 60).Draw(rt, "changes") {
+				n := rapid.IntRange(0, 260).Draw(rt, "pod")
+				p := pod(n, port(rapid.SampledFrom([]int32{8080, 8080, 8080, 9090}).Draw(rt, "port")))
+				if rapid.IntRange(0, 3).Draw(rt, "gone") == 0 {
+					cluster.Remove(view.KeyOf(kind.Pods, p))
+					delete(want, p.Status.PodIP)
+				} else {
+					cluster.Put(p)
+					want[p.Status.PodIP] = p.Spec.Containers[0].Ports[0].ContainerPort
+				}
+			}
+			for s := range view.All[*discoveryv1.EndpointSlice](cluster.Snapshot(), kind.EndpointSlices, "") {
+				switch rapid.IntRange(0, 8).Draw(rt, "fault") {
+				case 0:
+					cluster.Remove(view.KeyOf(kind.EndpointSlices, s))
+				case 1:
+					s = s.DeepCopy()
+					s.Endpoints = nil
+					cluster.Put(s)
+				}
+			}
+			settle(t, cluster)
+			got := map[string]int32{}
+			for s := range view.All[*discoveryv1.EndpointSlice](cluster.Snapshot(), kind.EndpointSlices, "") {
+				if len(s.Endpoints) > 100 {
+					rt.Fatalf("%d endpoints in one slice", len(s.Endpoints))
+				}
+				for _, e := range s.Endpoints {
+					if _, twice := got[e.Addresses[0]]; twice {
+						rt.Fatalf("%s is in two slices", e.Addresses[0])
+					}
+					got[e.Addresses[0]] = *s.Ports[0].Port
+				}
+			}
+			if !maps.Equal(got, want) {
+				rt.Fatalf("got %d endpoints, want %d", len(got), len(want))
+			}
+		}
+	})
 }

@@ -6,7 +6,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
-	"k8s.io/apimachinery/pkg/labels"
 
 	"sampan/kind"
 	"sampan/plan"
@@ -61,9 +60,8 @@ func gather(snap *view.Snapshot, key view.Key) in {
 	if i.service == nil || !kept(i.service) {
 		return i
 	}
-	selector := labels.SelectorFromSet(i.service.Spec.Selector)
 	for pod := range view.All[*corev1.Pod](snap, kind.Pods, key.Namespace) {
-		if !selector.Matches(labels.Set(pod.Labels)) {
+		if !selects(i.service, pod) {
 			continue
 		}
 		i.pods = append(i.pods, pod)
@@ -79,6 +77,17 @@ func kept(s *corev1.Service) bool {
 	return len(s.Spec.Selector) > 0 && s.Spec.Type != corev1.ServiceTypeExternalName && s.DeletionTimestamp == nil
 }
 
+// selects reports whether the pod has all labels of the service's selector. A change of a pod asks this of every
+// Service in the namespace, so nothing is allocated.
+func selects(s *corev1.Service, pod *corev1.Pod) bool {
+	for key, value := range s.Spec.Selector {
+		if have, ok := pod.Labels[key]; !ok || have != value {
+			return false
+		}
+	}
+	return true
+}
+
 func ours(s *discoveryv1.EndpointSlice) bool {
 	return s.Labels[discoveryv1.LabelManagedBy] == managedBy
 }
@@ -92,11 +101,7 @@ func selecting(snap *view.Snapshot, c view.Change) []view.Key {
 	}
 	var keys []view.Key
 	for s := range view.All[*corev1.Service](snap, kind.Services, c.Key.Namespace) {
-		if !kept(s) {
-			continue
-		}
-		selector := labels.SelectorFromSet(s.Spec.Selector)
-		if before != nil && selector.Matches(labels.Set(before.Labels)) || after != nil && selector.Matches(labels.Set(after.Labels)) {
+		if kept(s) && (before != nil && selects(s, before) || after != nil && selects(s, after)) {
 			keys = append(keys, view.KeyOf(kind.Services, s))
 		}
 	}

@@ -52,12 +52,10 @@ func wanted(node *corev1.Node) []corev1.Taint {
 			out = append(out, corev1.Taint{Key: key, Effect: e})
 		}
 	}
-	if c := condition(node, corev1.NodeReady); c == nil || c.Status == corev1.ConditionFalse {
-		add(corev1.TaintNodeNotReady, corev1.TaintEffectNoSchedule)
-		if c != nil {
-			add(corev1.TaintNodeNotReady, corev1.TaintEffectNoExecute)
-		}
-	} else if c.Status == corev1.ConditionUnknown {
+	// A node that has yet to report for the first time offers nothing, so it needs no taint to be left alone.
+	if c := condition(node, corev1.NodeReady); c != nil && c.Status == corev1.ConditionFalse {
+		add(corev1.TaintNodeNotReady, corev1.TaintEffectNoSchedule, corev1.TaintEffectNoExecute)
+	} else if c != nil && c.Status == corev1.ConditionUnknown {
 		add(corev1.TaintNodeUnreachable, corev1.TaintEffectNoSchedule, corev1.TaintEffectNoExecute)
 	}
 	for _, pressure := range []struct {
