@@ -163,10 +163,11 @@ func (s *Server) sandboxSpec(id string, cfg *runtimeapi.PodSandboxConfig) (Sandb
 		HostNetwork: ns.GetNetwork() == runtimeapi.NamespaceMode_NODE,
 		HostIPC:     ns.GetIpc() == runtimeapi.NamespaceMode_NODE,
 		HostPID:     ns.GetPid() == runtimeapi.NamespaceMode_NODE,
-		SharePID:    ns.GetPid() == runtimeapi.NamespaceMode_POD,
-		Sysctls:     maps.Clone(cfg.GetLinux().GetSysctls()),
-		ShmBytes:    64 << 20, // as every CRI runtime does
-		ResolvConf:  resolvConf(cfg.DnsConfig),
+		// POD is the zero value; only who gives options means it.
+		SharePID:   ns != nil && ns.GetPid() == runtimeapi.NamespaceMode_POD,
+		Sysctls:    maps.Clone(cfg.GetLinux().GetSysctls()),
+		ShmBytes:   64 << 20, // as every CRI runtime does
+		ResolvConf: resolvConf(cfg.DnsConfig),
 	}
 	if ns.GetUsernsOptions().GetMode() == runtimeapi.NamespaceMode_POD && len(ns.GetUsernsOptions().GetUids()) > 0 {
 		return spec, status.Error(codes.InvalidArgument, "user namespaces (hostUsers: false) are not supported by this runtime")

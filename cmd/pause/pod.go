@@ -21,6 +21,7 @@ type pod struct {
 	processes  map[int]chan<- unix.WaitStatus // who waits for which child
 	unclaimed  map[int]unix.WaitStatus        // ends of children while a start is under way
 	starting   int
+	settled    *sync.Cond // tells of starting becoming 0
 	watchers   map[*conn]struct{}
 	initPID    int           // of the shared PID namespace, 0 if there is none
 	children   chan struct{} // wakes the reaper when there is a child again
@@ -41,6 +42,7 @@ type container struct {
 func newPod(exits string) *pod {
 	p := &pod{exits: exits, containers: map[string]*container{}, processes: map[int]chan<- unix.WaitStatus{},
 		unclaimed: map[int]unix.WaitStatus{}, watchers: map[*conn]struct{}{}, children: make(chan struct{}, 1)}
+	p.settled = sync.NewCond(&p.mu)
 	go p.reap()
 	return p
 }
@@ -96,6 +98,7 @@ func (p *pod) done() {
 	p.mu.Lock()
 	if p.starting--; p.starting == 0 {
 		clear(p.unclaimed)
+		p.settled.Broadcast()
 	}
 	p.mu.Unlock()
 }
@@ -335,6 +338,10 @@ func (p *pod) resize(id string, width, height int) string {
 // watch tells a client what runs, and then each end, until it hangs up.
 func (p *pod) watch(c *conn) {
 	p.mu.Lock()
+	// A start that a killed server had asked for may be under way: the new one must hear how it came out.
+	for p.starting > 0 {
+		p.settled.Wait()
+	}
 	running := []string{"running"}
 	for id := range p.containers {
 		running = append(running, id)

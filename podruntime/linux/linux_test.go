@@ -89,7 +89,7 @@ func makeRootfs(t testing.TB, root, busybox string) {
 	if err := os.WriteFile(filepath.Join(root, "bin/busybox"), data, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, applet := range strings.Fields("sh test cat echo ls sleep pgrep id hostname mount grep env kill stat head dd nc wc tail true false ps mknod dmesg yes ln touch") {
+	for _, applet := range strings.Fields("sh test tr printf readlink ip cat echo ls sleep pgrep id hostname mount grep env kill stat head dd nc wc tail true false ps mknod dmesg yes ln touch") {
 		if err := os.Symlink("busybox", filepath.Join(root, "bin", applet)); err != nil {
 			t.Fatal(err)
 		}
