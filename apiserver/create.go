@@ -37,6 +37,9 @@ func (s *Server) create(ctx context.Context, r request, obj kind.Object, opts me
 	k.PrepareCreate(obj)
 	generated := obj.GetName() == "" && obj.GetGenerateName() != ""
 	s.stampNew(r, obj)
+	if generated {
+		k.Default(obj) // some defaults are made from the name
+	}
 	if errs := append(kind.ValidateMeta(k, obj), k.Validate(obj)...); len(errs) > 0 {
 		return nil, apierrors.NewInvalid(k.GVK.GroupKind(), obj.GetName(), errs)
 	}

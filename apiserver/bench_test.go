@@ -1,0 +1,141 @@
+package apiserver_test
+
+import (
+	"bytes"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"sampan/apiserver"
+	"sampan/store/embedded"
+)
+
+// clients is how many clients send requests at the same time.
+const clients = 64
+
+// benchServer returns the address of a server on disk, and a client with a few HTTP/2 connections.
+func benchServer(b *testing.B) (string, []*http.Client, *apiserver.Server) {
+	st, err := embedded.Open(b.TempDir()+"/store.db", embedded.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { st.Close() })
+	s := newServer(b, st)
+	h := httptest.NewUnstartedServer(s.Handler())
+	h.EnableHTTP2 = true
+	h.StartTLS()
+	b.Cleanup(func() {
+		h.CloseClientConnections()
+		h.Close()
+	})
+	var cs []*http.Client
+	for range 4 {
+		cs = append(cs, &http.Client{Transport: &http.Transport{
+			TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true, DisableCompression: true,
+		}})
+	}
+	return h.URL, cs, s
+}
+
+func kilobyte(name string) []byte {
+	obj := configMap(name)
+	obj.Data = map[string]string{"payload": strings.Repeat("x", 1000)}
+	obj.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"}
+	data, err := json.Marshal(obj)
+	if err != nil {
+		panic(err)
+	}
+	return data
+}
+
+// parallel runs b.N requests by many clients.
+func parallel(b *testing.B, cs []*http.Client, request func(i int64) *http.Request, code int) {
+	var n atomic.Int64
+	var wg sync.WaitGroup
+	b.ResetTimer()
+	for c := range clients {
+		wg.Go(func() {
+			for i := n.Add(1); i <= int64(b.N); i = n.Add(1) {
+				res, err := cs[c%len(cs)].Do(request(i))
+				if err != nil {
+					b.Error(err)
+					return
+				}
+				io.Copy(io.Discard, res.Body)
+				res.Body.Close()
+				if res.StatusCode != code {
+					b.Error(res.Status)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "requests/s")
+}
+
+func BenchmarkCreate(b *testing.B) {
+	url, cs, _ := benchServer(b)
+	parallel(b, cs, func(i int64) *http.Request {
+		r, _ := http.NewRequest("POST", url+"/api/v1/namespaces/default/configmaps", bytes.NewReader(kilobyte(fmt.Sprintf("c%d", i))))
+		r.Header.Set("Content-Type", "application/json")
+		return r
+	}, 201)
+}
+
+func fill(b *testing.B, s *apiserver.Server, n int) {
+	c := s.Client(masters())
+	var wg sync.WaitGroup
+	for w := range 64 {
+		wg.Go(func() {
+			for i := w; i < n; i += 64 {
+				obj := configMap(fmt.Sprintf("c%d", i))
+				obj.Data = map[string]string{"payload": strings.Repeat("x", 1000)}
+				if _, err := c.Create(background(), obj, metav1.CreateOptions{}); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func BenchmarkGet(b *testing.B) {
+	url, cs, s := benchServer(b)
+	fill(b, s, 1000)
+	parallel(b, cs, func(i int64) *http.Request {
+		r, _ := http.NewRequest("GET", fmt.Sprintf("%s/api/v1/namespaces/default/configmaps/c%d", url, i%1000), nil)
+		return r
+	}, 200)
+}
+
+func BenchmarkList10000(b *testing.B) {
+	for _, media := range []string{"application/vnd.kubernetes.protobuf", "application/json"} {
+		b.Run(media, func(b *testing.B) {
+			url, cs, s := benchServer(b)
+			fill(b, s, 10000)
+			b.ResetTimer()
+			for b.Loop() {
+				r, _ := http.NewRequest("GET", url+"/api/v1/namespaces/default/configmaps", nil)
+				r.Header.Set("Accept", media)
+				res, err := cs[0].Do(r)
+				if err != nil {
+					b.Fatal(err)
+				}
+				n, _ := io.Copy(io.Discard, res.Body)
+				res.Body.Close()
+				b.ReportMetric(float64(n), "bytes")
+			}
+		})
+	}
+}
