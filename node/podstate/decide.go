@@ -64,8 +64,8 @@ func (p *stepper) beginStop(grace time.Duration) {
 	}
 	p.stopping = true
 	for i := range p.containers {
-		if c := &p.containers[i]; c.running && c.class != classInit {
-			p.do(StopProbes{c.name, c.id, []Probe{Startup, Liveness}})
+		if c := &p.containers[i]; c.running {
+			p.stopProbes(c, Startup, Liveness)
 		}
 	}
 }
@@ -293,7 +293,7 @@ func (p *stepper) keepRunning(c *container) {
 func (p *stepper) checkImageChange(c *container) {
 	if c.class != classInit && c.image != "" && c.image != p.spec(c).Image {
 		p.emit(c, false, "Killing", "Container %s definition changed, will be restarted", c.name)
-		c.image = "" // told once
+		c.image, c.crashes = "", 0 // told once; the new image has not crashed yet
 		p.haltFor(c, specGrace(p.pod))
 	}
 }
@@ -339,7 +339,7 @@ func (p *stepper) create(c *container) {
 		if c.previousID != "" {
 			p.do(RemoveContainer{c.name, c.previousID, c.attempt - 1})
 		}
-		c.previousID, c.last = c.id, c.exit
+		c.previousID, c.older, c.last = c.id, c.last, c.exit
 		c.id, c.exit, c.imageID = "", nil, ""
 		c.attempt++
 	}

@@ -126,7 +126,8 @@ type container struct {
 	stopBy    time.Time // while halting
 
 	last       *corev1.ContainerStateTerminated
-	previousID string // the instance of attempt-1, kept for its log
+	older      *corev1.ContainerStateTerminated // the one before last
+	previousID string                           // the instance of attempt-1, kept for its log
 
 	// completed says that an init container has done its work in the current sandbox.
 	completed bool

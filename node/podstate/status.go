@@ -101,6 +101,10 @@ func (p *stepper) containerStatus(c *container) corev1.ContainerStatus {
 		if st.ContainerID == "" {
 			st.ContainerID = c.exit.ContainerID
 		}
+	case c.exit == nil && c.last != nil && c.waiting == "":
+		// The next instance is being made. Until it runs the last one is what there is to show.
+		st.State.Terminated = c.last
+		st.LastTerminationState.Terminated = c.older
 	case p.terminal && c.class != classInit && !over(p.pod.Status.Phase) && c.last == nil && p.failure == nil && p.anyRan():
 		st.State.Terminated = p.terminated(c, unknownExit(p.stopBy))
 		st.State.Terminated.ContainerID = ""

@@ -200,7 +200,8 @@ func (p *stepper) noteImage(ev Event) {
 			return
 		}
 		c.op, c.imageRef = idle, ev.ImageRef
-		c.retry, c.pullFailed, c.waiting, c.waitingMsg = retry{}, "", "", ""
+		c.retry, c.pullFailed = retry{}, ""
+		c.resume()
 		p.emit(c, false, "Pulled", "%s", ev.Message)
 	case ImageFailed:
 		c := p.named(ev.Container)
@@ -248,7 +249,8 @@ func (p *stepper) noteContainer(ev Event) {
 	case ContainerCreated:
 		if c := p.named(ev.Container); c != nil && c.op == creating {
 			c.id, c.image, c.op = ev.ID, p.spec(c).Image, idle
-			c.retry, c.waiting, c.waitingMsg = retry{}, "", ""
+			c.retry = retry{}
+			c.resume()
 			p.emit(c, false, "Created", "Container created")
 		}
 	case CreateFailed:
@@ -266,7 +268,7 @@ func (p *stepper) noteContainer(ev Event) {
 		if c := p.instance(ev.Container, ev.ID); c != nil && c.op == starting {
 			c.op = idle
 			p.emit(c, true, "Failed", "Error: %s", ev.Message)
-			p.noteExit(c, Exit{Code: 128, Reason: "StartError", Message: ev.Message, StartedAt: time.Unix(0, 0), FinishedAt: p.now})
+			p.noteExit(c, Exit{Code: 128, Reason: "StartError", Message: ev.Message, StartedAt: p.now, FinishedAt: p.now})
 			c.waiting, c.waitingMsg = "RunContainerError", ev.Message
 		}
 	case HookDone:
@@ -355,13 +357,37 @@ func (p *stepper) startProbes(c *container) {
 	}
 }
 
+// stopProbes ends those of the probes that the container has.
+func (p *stepper) stopProbes(c *container, which ...Probe) {
+	spec := p.spec(c)
+	which = slices.DeleteFunc(which, func(w Probe) bool {
+		switch w {
+		case Startup:
+			return spec.StartupProbe == nil
+		case Liveness:
+			return spec.LivenessProbe == nil
+		}
+		return spec.ReadinessProbe == nil
+	})
+	if len(which) > 0 && c.class != classInit {
+		p.do(StopProbes{c.name, c.id, which})
+	}
+}
+
+// resume forgets why a container waited, now that it goes on. A crash loop is shown until the container runs.
+func (c *container) resume() {
+	if c.waiting != reasonCrashLoopBackOff {
+		c.waiting, c.waitingMsg = "", ""
+	}
+}
+
 // noteExit records the end of the current instance, once.
 func (p *stepper) noteExit(c *container, e Exit) {
 	if c.exit != nil {
 		return
 	}
-	if c.running && c.class != classInit {
-		p.do(StopProbes{c.name, c.id, []Probe{Startup, Readiness, Liveness}})
+	if c.running {
+		p.stopProbes(c, Startup, Readiness, Liveness)
 	}
 	c.running, c.startupOK, c.readinessOK, c.hooked = false, false, false, false
 	c.exit = p.terminated(c, e)
@@ -370,7 +396,11 @@ func (p *stepper) noteExit(c *container, e Exit) {
 		c.completed = true
 		return
 	}
-	if e.FinishedAt.Sub(e.StartedAt) >= crashForget && !c.startedAt.IsZero() {
+	began := e.StartedAt
+	if began.IsZero() {
+		began = c.startedAt
+	}
+	if !began.IsZero() && e.FinishedAt.Sub(began) >= crashForget {
 		c.crashes = 0
 	}
 	c.restartAt = e.FinishedAt.Add(double(backOffFirst, backOffMax, c.crashes))

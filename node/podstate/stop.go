@@ -48,8 +48,11 @@ func (p *stepper) halt(c *container) bool {
 	switch {
 	case c.op == creating || c.op == starting:
 		return true
+	case c.op == halting && !c.running:
+		c.op = idle // it has ended; that the call returns too is of no interest
+		return false
 	case c.op == halting:
-		if c.running && p.stopBy.Before(c.stopBy) {
+		if p.stopBy.Before(c.stopBy) {
 			c.stopBy = p.stopBy
 			p.do(StopContainer{c.name, c.id, max(p.stopBy.Sub(p.now), 0)})
 		}
