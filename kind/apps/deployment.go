@@ -45,6 +45,8 @@ func Deployment() *kind.Kind {
 				apivalidation.ValidateImmutableField(d.Spec.Selector, old.Spec.Selector, path.Child("selector"))...)
 		},
 
+		Warnings: func(d *appsv1.Deployment) []string { return core.PodTemplateWarnings(&d.Spec.Template) },
+
 		PrepareStatus: func(d, old *appsv1.Deployment) {
 			d.Spec = *old.Spec.DeepCopy()
 			d.Labels = old.DeepCopy().Labels

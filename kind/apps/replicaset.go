@@ -42,6 +42,8 @@ func ReplicaSet() *kind.Kind {
 				apivalidation.ValidateImmutableField(rs.Spec.Selector, old.Spec.Selector, path.Child("selector"))...)
 		},
 
+		Warnings: func(rs *appsv1.ReplicaSet) []string { return core.PodTemplateWarnings(&rs.Spec.Template) },
+
 		PrepareStatus:  func(rs, old *appsv1.ReplicaSet) { rs.Spec = *old.Spec.DeepCopy() },
 		ValidateStatus: validateReplicaSetStatus,
 

@@ -39,6 +39,8 @@ func StatefulSet() *kind.Kind {
 		},
 		ValidateUpdate: validateStatefulSetUpdate,
 
+		Warnings: func(s *appsv1.StatefulSet) []string { return core.PodTemplateWarnings(&s.Spec.Template) },
+
 		PrepareStatus:  func(s, old *appsv1.StatefulSet) { s.Spec = *old.Spec.DeepCopy() },
 		ValidateStatus: validateStatefulSetStatus,
 

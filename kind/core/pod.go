@@ -6,6 +6,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"sampan/kind"
 )
@@ -25,6 +26,7 @@ func Pod() *kind.Kind {
 
 		Validate:       validatePod,
 		ValidateUpdate: validatePodUpdate,
+		Warnings:       func(pod *corev1.Pod) []string { return podWarnings(&pod.Spec, field.NewPath("spec")) },
 
 		PrepareStatus:  preparePodStatus,
 		ValidateStatus: validatePodStatus,

@@ -360,3 +360,29 @@ func TestPodGracePeriod(t *testing.T) {
 		}
 	}
 }
+
+func TestPodWarnings(t *testing.T) {
+	pod := kindtest.Created(t, core.Pod(), `
+spec:
+  terminationGracePeriodSeconds: -3
+  containers:
+  - name: c
+    image: i
+    env: [{name: A, value: x}, {name: B}, {name: A, value: y}]
+    ports: [{containerPort: 80}, {containerPort: 80, protocol: UDP}, {containerPort: 80}]
+    resources: {limits: {memory: 128m}}
+`)
+	want := []string{
+		`spec.terminationGracePeriodSeconds: must be >= 0; negative values are invalid and will be treated as 1`,
+		`spec.containers[0].env[2]: hides previous definition of "A", which may be dropped when using apply`,
+		`spec.containers[0].ports[2]: duplicate port definition with spec.containers[0].ports[0]`,
+		`spec.containers[0].resources.limits[memory]: fractional byte value "128m" is invalid, must be an integer`,
+		`spec.containers[0].resources.requests[memory]: fractional byte value "128m" is invalid, must be an integer`,
+	}
+	if d := cmp.Diff(want, core.Pod().Warnings(pod)); d != "" {
+		t.Error(d)
+	}
+	if w := core.Pod().Warnings(kindtest.Created(t, core.Pod(), plainPod)); w != nil {
+		t.Errorf("a plain pod has warnings: %v", w)
+	}
+}
