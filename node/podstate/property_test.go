@@ -82,6 +82,12 @@ func (w *world) effect(e podstate.Effect) {
 		if len(w.running) > 0 || w.sandbox != "" || w.mounted {
 			w.t.Fatalf("object deleted while %v run, sandbox %q, volumes %v", w.running, w.sandbox, w.mounted)
 		}
+		for _, p := range w.pending {
+			switch p.(type) {
+			case podstate.CreateContainer, podstate.StartContainer, podstate.RunSandbox, podstate.MountVolumes:
+				w.t.Fatalf("object deleted while %T is under way", p)
+			}
+		}
 		w.deleted = true
 	case podstate.UnmountVolumes:
 		if len(w.running) > 0 {
