@@ -6,6 +6,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"sampan/kind"
@@ -348,10 +349,21 @@ func (c *Core) Done(d Decision, err error, now time.Time) {
 		p.failures++   // and if it is conflicting again, give the view time to follow
 		c.activate(p)
 	default:
-		c.release(uid)
+		if d.Verb != Bind || refused(err) { // else the pod may be bound all the same: the view will tell before the back-off ends
+			c.release(uid)
+		}
 		c.backOff(p, now)
 	}
 	c.wakeTouched()
+}
+
+// refused reports whether the API server certainly did not carry out a write.
+func refused(err error) bool {
+	switch apierrors.ReasonForError(err) {
+	case metav1.StatusReasonUnknown, metav1.StatusReasonTimeout, metav1.StatusReasonServerTimeout, metav1.StatusReasonInternalError:
+		return false
+	}
+	return true
 }
 
 // settle puts a pod where its carried-out decision leaves it.
