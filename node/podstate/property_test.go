@@ -258,7 +258,7 @@ func TestNeverTwoInstancesAndDeletedPodsReachGone(t *testing.T) {
 				t.Fatalf("the deleted pod does not end: pending %v, running %v, sandbox %q", w.pending, w.running, w.sandbox)
 			}
 			if len(w.pending) > 0 {
-				w.answer(0, i%7 != 3)
+				w.answer(rapid.IntRange(0, len(w.pending)-1).Draw(t, "which"), i%7 != 3)
 				continue
 			}
 			if w.wake.IsZero() {
