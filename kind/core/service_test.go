@@ -85,6 +85,10 @@ func TestServiceValidation(t *testing.T) {
 		{"headless node port", `{spec: {type: NodePort, clusterIP: None}}`, []string{`spec.clusterIPs[0]: Invalid value: "None": may not be set to 'None' for NodePort services`}},
 		{"bad address", `{spec: {clusterIP: 10.96.0.700}}`, []string{`spec.clusterIPs[0]: Invalid value: "10.96.0.700": must be a valid IP address`}},
 		{"external name missing", `{spec: {type: ExternalName, ports: null}}`, []string{`spec.externalName: Required value`}},
+		{"external name with an address", `{spec: {type: ExternalName, externalName: example.com., ports: null, clusterIP: 10.96.0.7}}`, []string{`spec.clusterIPs: Forbidden: may not be set for ExternalName services`}},
+		{"affinity for two days", `{spec: {sessionAffinity: ClientIP, sessionAffinityConfig: {clientIP: {timeoutSeconds: 172800}}}}`,
+			[]string{`spec.sessionAffinityConfig.clientIP.timeoutSeconds: Invalid value: 172800: must be greater than 0 and less than or equal to 86400`}},
+		{"class of a cluster service", `{spec: {loadBalancerClass: example.com/x}}`, []string{"spec.loadBalancerClass: Forbidden: may only be used when `type` is 'LoadBalancer'"}},
 		{"affinity", `{spec: {sessionAffinity: Sometimes}}`, []string{`spec.sessionAffinity: Unsupported value: "Sometimes": supported values: "ClientIP", "None"`}},
 		{"selector", `{spec: {selector: {"a b": c}}}`, []string{`spec.selector: Invalid value: "a b": name part must consist of`}},
 		{"traffic policy inside", `{spec: {externalTrafficPolicy: Local}}`, []string{`spec.externalTrafficPolicy: Invalid value: "Local": may only be set for externally-accessible services`}},
@@ -143,4 +147,18 @@ named      ExternalName   <none>       example.com   <none>                     
 	if d := cmp.Diff(want, kindtest.Table(t, core.Service(), list...)); d != "" {
 		t.Error(d)
 	}
+}
+
+func TestServiceLosesItsBalancer(t *testing.T) {
+	k := core.Service()
+	old := kindtest.Created(t, k, plainService, `{spec: {type: LoadBalancer, clusterIP: 10.96.0.7, loadBalancerClass: example.com/x}}`).(*corev1.Service)
+	old.Status.LoadBalancer.Ingress = []corev1.LoadBalancerIngress{{IP: "192.0.2.1"}}
+	kindtest.Check(t, k.Status.Validate(old, old))
+	next, errs := kindtest.Update(t, k, old, `{spec: {type: ClusterIP}}`)
+	kindtest.Check(t, errs)
+	if s := next.(*corev1.Service); s.Spec.LoadBalancerClass != nil || s.Spec.AllocateLoadBalancerNodePorts != nil || s.Status.LoadBalancer.Ingress != nil {
+		t.Errorf("left over: %+v", s)
+	}
+	kindtest.Check(t, k.Status.Validate(&corev1.Service{Spec: next.(*corev1.Service).Spec, Status: old.Status}, old),
+		`status.loadBalancer.ingress: Forbidden: may only be used when `)
 }

@@ -49,6 +49,10 @@ func TestValidation(t *testing.T) {
 		{"event of a node", core.Event(), `{}`, `{metadata: {namespace: default}, involvedObject: {kind: Node, name: n}}`, nil},
 		{"new event", core.Event(), `{}`, `{eventTime: "2026-01-01T00:00:00.000000Z", involvedObject: {namespace: ns}}`,
 			[]string{`reportingController: Required value`, `reportingInstance: Required value`, `action: Required value`, `reason: Required value`}},
+		{"special addresses", core.Endpoints(), `{}`, `{subsets: [{addresses: [{ip: 0.0.0.0}, {ip: 169.254.1.1}, {ip: 224.0.0.1}]}]}`,
+			[]string{`subsets[0].addresses[0].ip: Invalid value: "0.0.0.0": may not be unspecified (0.0.0.0)`,
+				`subsets[0].addresses[1].ip: Invalid value: "169.254.1.1": may not be in the link-local range (169.254.0.0/16, fe80::/10)`,
+				`subsets[0].addresses[2].ip: Invalid value: "224.0.0.1": may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)`}},
 		{"endpoints", core.Endpoints(), `{}`, `{subsets: [{addresses: [{ip: 127.0.0.1}], ports: [{port: 0}]}]}`,
 			[]string{`subsets[0].addresses[0].ip: Invalid value: "127.0.0.1": may not be in the loopback range (127.0.0.0/8, ::1/128)`, `subsets[0].ports[0].port: Invalid value: 0`}},
 	} {

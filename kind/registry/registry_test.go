@@ -328,3 +328,18 @@ func TestNamesAreHeldToTheirKind(t *testing.T) {
 		}
 	}
 }
+
+func TestRegistryFindsAKindByAnyOfItsNames(t *testing.T) {
+	r := registry.New()
+	for _, k := range r.All() {
+		if r.ByID(k.ID) != k || r.ByGVK(k.GVK) != k || r.Of(k.New()) != k || kind.IDOf(k.GroupResource()) != k.ID {
+			t.Errorf("%s is not found", k.ID)
+		}
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("a kind could be registered twice")
+		}
+	}()
+	kind.NewRegistry(r.All()[0], r.All()[0])
+}
