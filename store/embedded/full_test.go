@@ -1,7 +1,6 @@
 package embedded_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -13,12 +12,6 @@ import (
 	"sampan/store"
 	"sampan/store/embedded"
 )
-
-// testContext is a context that never ends, for where a test's own is not at hand.
-type testContext struct{ context.Context }
-
-func (testContext) Err() error            { return nil }
-func (testContext) Done() <-chan struct{} { return nil }
 
 // fill writes until the store has no space, and returns the writes that were acknowledged.
 func fill(t *testing.T, s store.Store, size int) map[string]int64 {

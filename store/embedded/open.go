@@ -90,7 +90,8 @@ func openFile(path string) (db *bolt.DB, err error) {
 	if err != nil {
 		return nil, err
 	}
-	err = db.Update(func(tx *bolt.Tx) error {
+	empty := false
+	err = db.View(func(tx *bolt.Tx) error {
 		info, err := file.Stat()
 		if err != nil {
 			return err
@@ -99,13 +100,17 @@ func openFile(path string) (db *bolt.DB, err error) {
 			return &damagedError{fmt.Errorf("it has %d bytes of %d", info.Size(), tx.Size())}
 		}
 		if first, _ := tx.Cursor().First(); first == nil {
-			return create(tx)
+			empty = true
+			return nil
 		}
 		if err := check(tx); err != nil {
 			return &damagedError{err}
 		}
 		return nil
 	})
+	if err == nil && empty {
+		err = db.Update(create)
+	}
 	if err != nil {
 		db.Close()
 		return nil, err

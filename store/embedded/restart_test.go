@@ -2,6 +2,7 @@ package embedded_test
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -145,7 +146,7 @@ func writeForever(path string) error {
 			for i := 0; ; i++ {
 				// A line is written by one call, so the kill cuts none.
 				key := fmt.Sprintf("/%d/%d/%d", first, w, i)
-				revision, err := s.Apply(testContext{}, store.Write{Key: key, Value: []byte(key)})
+				revision, err := s.Apply(context.Background(), store.Write{Key: key, Value: []byte(key)})
 				if err != nil {
 					errs <- err
 					return
