@@ -80,3 +80,35 @@ func TestDestroyLeavesNothing(t *testing.T) {
 	}
 	m.wantClean()
 }
+
+func TestFirstPacketsOfAPodAreNotLost(t *testing.T) {
+	m := newMachine(t)
+	m.host.serve(m.net.Gateway().String()+":8080", "node")
+	for range 10 {
+		p := m.pod()
+		p.serve(":80", "pod")
+		for _, c := range []struct {
+			from *space
+			to   string
+		}{{p.space, m.net.Gateway().String() + ":8080"}, {m.host, p.addr.String() + ":80"}} {
+			var conn net.Conn
+			var err error
+			c.from.do(func() { conn, err = net.Dial("tcp4", c.to) })
+			if err != nil {
+				t.Fatal(err)
+			}
+			raw, err := conn.(*net.TCPConn).SyscallConn()
+			if err != nil {
+				t.Fatal(err)
+			}
+			var info *unix.TCPInfo
+			if e := raw.Control(func(fd uintptr) { info, err = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO) }); e != nil || err != nil {
+				t.Fatal(e, err)
+			}
+			conn.Close()
+			if info.Total_retrans > 0 {
+				t.Fatalf("%s: the first packet had to be sent again", c.to)
+			}
+		}
+	}
+}

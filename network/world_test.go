@@ -128,6 +128,23 @@ func join(t testing.TB, a *space, aName, aAddr string, b *space, bName, bAddr st
 		must(h.AddrAdd(l, addr))
 		must(h.LinkSetUp(l))
 	})
+	a.operational(aName)
+	b.operational(bName)
+}
+
+// operational makes the kernel let an interface send. It does so by itself only some time after it is up, but at
+// once when it is asked for the interface (since Linux 6.8).
+func (s *space) operational(name string) {
+	s.t.Helper()
+	s.links(func(h *netlink.Handle) {
+		l, err := h.LinkByName(name)
+		if err == nil {
+			_, err = h.LinkByIndex(l.Attrs().Index)
+		}
+		if err != nil {
+			s.t.Fatal(err)
+		}
+	})
 }
 
 func route(t testing.TB, s *space, to, via string) {

@@ -57,7 +57,14 @@ func (h *Host) Connect(p Pod) (err error) {
 			err = errors.Join(err, h.Remove(p.Name))
 		}
 	}()
-	if err := inside(pod, p); err != nil {
+	eth, err := pod.LinkByName(podInterface)
+	if err != nil {
+		return fmt.Errorf("in the pod's namespace: interface %s: %w", podInterface, err)
+	}
+	if err := h.raise(p.Name, host, pod, eth); err != nil {
+		return err
+	}
+	if err := inside(pod, eth.Attrs().Index, p); err != nil {
 		return fmt.Errorf("in the pod's namespace: %w", err)
 	}
 	neighbour := &netlink.Neigh{LinkIndex: host, IP: p.Address.AsSlice(), HardwareAddr: podMAC(p.Address), State: netlink.NUD_PERMANENT}
@@ -81,7 +88,7 @@ func (h *Host) Connect(p Pod) (err error) {
 // pair makes the veth pair and returns the index of the host's end.
 func (h *Host) pair(p Pod, ns netns.NsHandle) (int, error) {
 	attrs := netlink.NewLinkAttrs()
-	attrs.Name, attrs.MTU, attrs.HardwareAddr, attrs.Flags = p.Name, p.MTU, hostMAC(), net.FlagUp
+	attrs.Name, attrs.MTU, attrs.HardwareAddr = p.Name, p.MTU, hostMAC()
 	veth := &netlink.Veth{
 		LinkAttrs: attrs, PeerName: podInterface, PeerNamespace: netlink.NsFd(ns),
 		PeerHardwareAddr: podMAC(p.Address), PeerMTU: uint32(p.MTU),
@@ -100,7 +107,33 @@ func (h *Host) pair(p Pod, ns netns.NsHandle) (int, error) {
 	return veth.Index, nil
 }
 
-func inside(pod *netlink.Handle, p Pod) error {
+// raise sets both ends up, so that neither loses a packet afterwards.
+//
+// The end that is set up last sends at once. The one that is set up first gets its carrier by that, and the kernel
+// lets it send only when its link watch has run: up to a second later, and what is sent meanwhile is lost. Since
+// Linux 6.8 to ask for one interface makes the link watch do it first; before, setting the end down and up
+// again makes it the last one.
+func (h *Host) raise(name string, host int, pod *netlink.Handle, eth netlink.Link) error {
+	if err := pod.LinkSetUp(eth); err != nil {
+		return fmt.Errorf("in the pod's namespace: interface %s: set up: %w", podInterface, err)
+	}
+	if err := h.nl.LinkSetUp(&netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: host}}); err != nil {
+		return fmt.Errorf("interface %s: set up: %w", name, err)
+	}
+	now, err := pod.LinkByIndex(eth.Attrs().Index)
+	if err == nil && now.Attrs().OperState != netlink.OperUp {
+		if err = pod.LinkSetDown(eth); err == nil {
+			err = pod.LinkSetUp(eth)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("in the pod's namespace: interface %s: set up: %w", podInterface, err)
+	}
+	return nil
+}
+
+// inside sets up what only the pod sees, on its interface of the index.
+func inside(pod *netlink.Handle, index int, p Pod) error {
 	lo, err := pod.LinkByName("lo")
 	if err == nil {
 		err = pod.LinkSetUp(lo)
@@ -108,17 +141,10 @@ func inside(pod *netlink.Handle, p Pod) error {
 	if err != nil {
 		return fmt.Errorf("set up lo: %w", err)
 	}
-	eth, err := pod.LinkByName(podInterface)
-	if err != nil {
-		return fmt.Errorf("interface %s: %w", podInterface, err)
-	}
-	if err := pod.AddrReplace(eth, &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(p.Address, p.Address.BitLen()))}); err != nil {
+	on := &netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: index}}
+	if err := pod.AddrReplace(on, &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(p.Address, p.Address.BitLen()))}); err != nil {
 		return fmt.Errorf("interface %s: add address %s: %w", podInterface, p.Address, err)
 	}
-	if err := pod.LinkSetUp(eth); err != nil {
-		return fmt.Errorf("interface %s: set up: %w", podInterface, err)
-	}
-	index := eth.Attrs().Index
 	// The gateway's hardware address is known, so the first packet need not ask for it.
 	neighbour := &netlink.Neigh{LinkIndex: index, IP: p.Gateway.AsSlice(), HardwareAddr: hostMAC(), State: netlink.NUD_PERMANENT}
 	if err := pod.NeighSet(neighbour); err != nil {
