@@ -1,12 +1,12 @@
 package endpointslice
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -39,6 +39,7 @@ func decideSlices(i in, _ none) (plan.Plan, none) {
 	if i.service == nil || !kept(i.service) {
 		return p, none{} // the slices of a Service that is gone are garbage by their owner reference
 	}
+	i.labels = sliceLabels(i.service)
 	existing := make(map[string][]*discoveryv1.EndpointSlice)
 	used := make(map[string]bool)
 	for _, s := range i.slices {
@@ -177,16 +178,28 @@ func (i in) settle(drafts []*draft, rest []discoveryv1.Endpoint) []*draft {
 	return drafts
 }
 
+// differs reports whether an existing slice must be written to become the draft.
 func (i in) differs(d *draft) bool {
-	return !equality.Semantic.DeepEqual(d.was.Endpoints, d.endpoints) && (len(d.was.Endpoints) > 0 || len(d.endpoints) > 0) ||
-		!equality.Semantic.DeepEqual(d.was.Labels, sliceLabels(i.service))
+	return !slices.EqualFunc(d.was.Endpoints, d.endpoints, same) || !maps.Equal(d.was.Labels, i.labels)
 }
+
+// same compares what we write of an endpoint. It is called for every endpoint of a Service whenever one of them
+// changes, which is too often for a comparison by reflection.
+func same(a, b discoveryv1.Endpoint) bool {
+	return slices.Equal(a.Addresses, b.Addresses) &&
+		equal(a.Conditions.Ready, b.Conditions.Ready) && equal(a.Conditions.Serving, b.Conditions.Serving) &&
+		equal(a.Conditions.Terminating, b.Conditions.Terminating) &&
+		equal(a.Hostname, b.Hostname) && equal(a.NodeName, b.NodeName) && equal(a.Zone, b.Zone) &&
+		equal(a.TargetRef, b.TargetRef) && a.Hints == nil && b.Hints == nil
+}
+
+func equal[T comparable](a, b *T) bool { return a == b || a != nil && b != nil && *a == *b }
 
 func (i in) write(p *plan.Plan, g *group, d *draft, used map[string]bool, slot *int) {
 	if d.was != nil {
 		if i.differs(d) {
 			s := d.was.DeepCopy()
-			s.Endpoints, s.Labels = d.endpoints, sliceLabels(i.service)
+			s.Endpoints, s.Labels = d.endpoints, maps.Clone(i.labels)
 			p.Do(plan.Update{Object: s})
 		}
 		return
@@ -203,7 +216,7 @@ func (i in) write(p *plan.Plan, g *group, d *draft, used map[string]bool, slot *
 	}
 	p.Do(plan.Create{Object: &discoveryv1.EndpointSlice{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: i.service.Namespace, Name: name, Labels: sliceLabels(i.service),
+			Namespace: i.service.Namespace, Name: name, Labels: maps.Clone(i.labels),
 			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(i.service, corev1.SchemeGroupVersion.WithKind("Service"))},
 		},
 		AddressType: g.addressType,

@@ -19,6 +19,7 @@ type in struct {
 	zones     map[string]string
 	slices    []*discoveryv1.EndpointSlice // of the service that are ours, by name
 	endpoints *corev1.Endpoints            // of the service's name, or nil
+	labels    map[string]string            // that slices shall have; filled by the decision
 }
 
 // New returns the controller that keeps EndpointSlices.
