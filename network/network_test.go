@@ -3,6 +3,7 @@ package network_test
 import (
 	"context"
 	"errors"
+	"net"
 	"net/netip"
 	"testing"
 
