@@ -309,12 +309,12 @@ func (t *turn) identify(m member) {
 }
 
 // shrink removes the pods that the set no longer asks for, from the highest ordinal down. ok is false if
-// that must be waited for.
+// that must be waited for. Upstream waits for such a pod to become ready first, and is stuck when two never do;
+// here it goes as it is, because nothing is gained by waiting.
 func (t *turn) shrink() (ok bool) {
 	if len(t.condemned) == 0 {
 		return true
 	}
-	unhealthy := t.firstUnhealthy()
 	for _, m := range t.condemned {
 		if m.pod.DeletionTimestamp != nil {
 			t.wait("waiting for pod %s to terminate before it scales down", m.name)
@@ -323,29 +323,12 @@ func (t *turn) shrink() (ok bool) {
 			}
 			continue
 		}
-		// A pod that is not ready holds the scale-down up, unless it is the only thing that could.
-		if t.ordered && !m.usable && m.name != unhealthy && !pods.Finished(m.pod) {
-			t.wait("waiting for pod %s to become ready before it scales down", m.name)
-			return false
-		}
 		t.delete(m)
 		if t.ordered {
 			return false
 		}
 	}
 	return false
-}
-
-// firstUnhealthy returns the name of the pod with the lowest ordinal that is not ready.
-func (t *turn) firstUnhealthy() string {
-	all := slices.Concat(t.members, t.condemned)
-	slices.SortFunc(all, func(a, b member) int { return cmp.Compare(a.ordinal, b.ordinal) })
-	for _, m := range all {
-		if !m.ready {
-			return m.name
-		}
-	}
-	return ""
 }
 
 // roll replaces outdated pods from the highest ordinal down, as many at a time as may be unavailable. A pod

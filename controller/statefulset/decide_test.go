@@ -159,6 +159,7 @@ func TestDecide(t *testing.T) {
 		{"a terminating pod is waited for", []kind.Object{set(2, "v1"), v1, pod(0, "v1", terminating)}, ""},
 		{"scaling down begins at the top", []kind.Object{set(1, "v1"), v1, pod(0, "v1"), pod(1, "v1"), pod(2, "v1")}, "delete db-2"},
 		{"scaling down goes one by one", []kind.Object{set(1, "v1"), v1, pod(0, "v1"), pod(1, "v1"), pod(2, "v1", terminating)}, ""},
+		{"broken pods do not hold scaling down up", []kind.Object{set(1, "v1"), v1, pod(0, "v1"), pod(1, "v1", starting), pod(2, "v1", starting)}, "delete db-2"},
 		{"Parallel scales down at once", []kind.Object{set(1, "v1", parallel), v1, pod(0, "v1"), pod(1, "v1"), pod(2, "v1")}, "delete db-2, delete db-1"},
 		{"an update begins at the top", []kind.Object{set(3, "v2", from("v1")), v1, v2, pod(0, "v1"), pod(1, "v1"), pod(2, "v1")}, "delete db-2"},
 		{"the next is updated when the one above is ready", []kind.Object{set(3, "v2", from("v1")), v1, v2, pod(0, "v1"), pod(1, "v1"), pod(2, "v2")}, "delete db-1"},

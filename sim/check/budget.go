@@ -63,14 +63,18 @@ func (b *Budget) check(d *appsv1.Deployment, snap *view.Snapshot) error {
 		b.limits[d.UID] = l
 	}
 	if l.replicas != *d.Spec.Replicas {
-		l.most, l.least, l.replicas = max(l.most, most), min(l.least, least), *d.Spec.Replicas
+		// Scaling in mid-rollout is proportional, as Kubernetes documents it: it looks at sizes only.
+		l.most, l.least, l.replicas = max(l.most, most), 0, *d.Spec.Replicas
 	}
 	active, available := count(d, snap)
-	if active <= most {
-		l.most = most
-	}
-	if available >= least {
-		l.least = least
+	// What was decided before the change was seen may still arrive.
+	if observed(d, snap) {
+		if active <= most {
+			l.most = most
+		}
+		if available >= least {
+			l.least = least
+		}
 	}
 	switch {
 	case active > l.most:
@@ -79,6 +83,19 @@ func (b *Budget) check(d *appsv1.Deployment, snap *view.Snapshot) error {
 		return fmt.Errorf("deployment %s/%s has %d available pods, fewer than %d", d.Namespace, d.Name, available, l.least)
 	}
 	return nil
+}
+
+// observed reports whether the Deployment and its sets have acted on what they were last asked for.
+func observed(d *appsv1.Deployment, snap *view.Snapshot) bool {
+	if d.Status.ObservedGeneration < d.Generation {
+		return false
+	}
+	for s := range view.OwnedBy[*appsv1.ReplicaSet](snap, kind.ReplicaSets, d.UID) {
+		if s.Status.ObservedGeneration < s.Generation {
+			return false
+		}
+	}
+	return true
 }
 
 // budget resolves maxSurge and maxUnavailable, by the documentation rather than by the controller's code.
