@@ -76,10 +76,12 @@ func defaultSeccomp(caps []string) *specs.LinuxSeccomp {
 	return &specs.LinuxSeccomp{DefaultAction: specs.ActErrno, DefaultErrnoRet: &eperm, Architectures: seccompArchitectures(), Syscalls: rules}
 }
 
+// seccompArchitectures are the native one and the 32-bit one of the same processors. Each more costs
+// milliseconds at every start of a container, so x32, which nothing uses, is left out.
 func seccompArchitectures() []specs.Arch {
 	switch runtime.GOARCH {
 	case "amd64":
-		return []specs.Arch{specs.ArchX86_64, specs.ArchX86, specs.ArchX32}
+		return []specs.Arch{specs.ArchX86_64, specs.ArchX86}
 	case "arm64":
 		return []specs.Arch{specs.ArchAARCH64, specs.ArchARM}
 	}

@@ -338,17 +338,32 @@ func (d *Driver) DialPod(ctx context.Context, s podruntime.SandboxSpec, port uin
 	}
 	done := make(chan result, 1)
 	go func() {
-		// The thread is not unlocked: it ends with the goroutine, and its namespace with it.
-		runtime.LockOSThread()
-		if err := netns.Set(target); err != nil {
-			done <- result{err: fmt.Errorf("enter the pod's network namespace: %w", err)}
-			return
-		}
-		conn, err := dialLoopback(ctx, port)
+		conn, err := inNetwork(target, func() (net.Conn, error) { return dialLoopback(ctx, port) })
 		done <- result{conn, err}
 	}()
 	r := <-done
 	return r.conn, r.err
+}
+
+// inNetwork calls dial on a thread in another network namespace. If the thread cannot be brought home it stays
+// locked, so that it ends with its goroutine.
+func inNetwork(target netns.NsHandle, dial func() (net.Conn, error)) (net.Conn, error) {
+	runtime.LockOSThread()
+	home, err := netns.Get()
+	if err != nil {
+		runtime.UnlockOSThread()
+		return nil, fmt.Errorf("network namespace of the node: %w", err)
+	}
+	defer home.Close()
+	if err := netns.Set(target); err != nil {
+		runtime.UnlockOSThread()
+		return nil, fmt.Errorf("enter the pod's network namespace: %w", err)
+	}
+	conn, err := dial()
+	if netns.Set(home) == nil {
+		runtime.UnlockOSThread()
+	}
+	return conn, err
 }
 
 // dialLoopback tries IPv4 first, then IPv6, as servers listen on either. It dials addresses, not a name, and

@@ -8,11 +8,13 @@ import (
 )
 
 // BenchmarkPodStart is one pod from nothing to a running container, and away again. The figures "sandbox",
-// "create" and "start" are the parts of its way up.
+// "create" and "start" are the parts of its way up, and "best" is the fastest way up, which says more than a
+// mean does on a machine that has other work.
 func BenchmarkPodStart(b *testing.B) {
 	m := newMachine(b)
 	s := m.suite()
 	var sandbox, create, start, up time.Duration
+	best := time.Hour
 	for b.Loop() {
 		t0 := time.Now()
 		p := s.RunPodOnly(b)
@@ -22,11 +24,14 @@ func BenchmarkPodStart(b *testing.B) {
 		p.Start(id)
 		t3 := time.Now()
 		sandbox, create, start, up = sandbox+t1.Sub(t0), create+t2.Sub(t1), start+t3.Sub(t2), up+t3.Sub(t0)
+		best = min(best, t3.Sub(t0))
 		if _, err := s.CRI.RemovePodSandbox(b.Context(), &runtimeapi.RemovePodSandboxRequest{PodSandboxId: p.ID}); err != nil {
 			b.Fatal(err)
 		}
 	}
-	for name, d := range map[string]time.Duration{"sandbox": sandbox, "create": create, "start": start, "up": up} {
-		b.ReportMetric(float64(d.Microseconds())/1000/float64(b.N), name+"-ms")
+	n := time.Duration(b.N)
+	for name, d := range map[string]time.Duration{"sandbox": sandbox / n, "create": create / n, "start": start / n, "up": up / n, "best": best} {
+		b.ReportMetric(float64(d.Microseconds())/1000, name+"-ms")
 	}
+	b.ReportMetric(0, "ns/op")
 }
