@@ -70,13 +70,13 @@ type tarEntry struct {
 	link         string // what a link points to, "" for a file
 }
 
-// openTar indexes a tar. A compressed one is first decompressed to a file in tmp.
-func openTar(ctx context.Context, name, tmp string) (fileSet, error) {
+// openTar indexes a tar. A compressed one is first decompressed to an unnamed file.
+func (s *Store) openTar(ctx context.Context, name string) (fileSet, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
-	plain, err := plainFile(ctx, f, tmp)
+	plain, err := s.plainFile(ctx, f)
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
@@ -88,7 +88,7 @@ func openTar(ctx context.Context, name, tmp string) (fileSet, error) {
 }
 
 // plainFile returns f at its begin if it is not compressed, else an unnamed file with its plain content.
-func plainFile(ctx context.Context, f *os.File, tmp string) (*os.File, error) {
+func (s *Store) plainFile(ctx context.Context, f *os.File) (*os.File, error) {
 	head := make([]byte, 512)
 	n, err := io.ReadFull(f, head)
 	if err != nil && err != io.ErrUnexpectedEOF && err != io.EOF {
@@ -105,12 +105,9 @@ func plainFile(ctx context.Context, f *os.File, tmp string) (*os.File, error) {
 		return nil, err
 	}
 	defer plain.Close()
-	out, err := os.CreateTemp(tmp, "archive-*")
+	out, err := s.unnamedFile()
 	if err != nil {
 		return nil, err
-	}
-	if err := os.Remove(out.Name()); err != nil {
-		return nil, errors.Join(err, out.Close())
 	}
 	if _, err := io.Copy(out, contextReader{ctx, plain}); err != nil {
 		return nil, errors.Join(fmt.Errorf("decompress archive: %w", err), out.Close())

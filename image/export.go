@@ -5,12 +5,14 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"slices"
 
 	"github.com/opencontainers/go-digest"
+	"golang.org/x/sys/unix"
 )
 
 // Export writes an image as an archive that docker load, sampan image import and others read.
@@ -77,18 +79,32 @@ func writeEntry(out *tar.Writer, name string, data []byte) error {
 
 // packLayer packs a layer into an unnamed file, because a tar wants to know a size before the content.
 func (s *Store) packLayer(ctx context.Context, diffID string) (f *os.File, hex string, err error) {
-	f, err = os.CreateTemp("", "sampan-export-*")
-	if err != nil {
-		return nil, "", err
-	}
-	if err = os.Remove(f.Name()); err == nil {
+	if f, err = s.unnamedFile(); err == nil {
 		sum := sha256.New()
 		if err = writeTar(ctx, io.MultiWriter(f, sum), s.layerFS(diffID)); err == nil {
 			return f, fmt.Sprintf("%x", sum.Sum(nil)), nil
 		}
+		f.Close()
 	}
-	f.Close()
 	return nil, "", err
+}
+
+// unnamedFile returns a file in tmp that goes away when it is closed. The lock keeps a sweep from it while it
+// has a name.
+func (s *Store) unnamedFile() (*os.File, error) {
+	lock, err := s.lock(unix.LOCK_SH, true)
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Close()
+	f, err := os.CreateTemp(s.path("tmp"), "unnamed-*")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(f.Name()); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
 
 func copyEntry(out *tar.Writer, name string, f *os.File) error {

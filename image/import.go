@@ -12,7 +12,6 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	imagespec "github.com/opencontainers/image-spec/specs-go/v1"
-	"golang.org/x/sys/unix"
 )
 
 // ImportOptions say how to read what is imported.
@@ -77,13 +76,7 @@ func (s *Store) openSet(ctx context.Context, path string) (fileSet, error) {
 	if stat.IsDir() {
 		return openDir(path)
 	}
-	// The lock keeps a sweep away from the file in tmp until it has lost its name.
-	lock, err := s.lock(unix.LOCK_SH, true)
-	if err != nil {
-		return nil, err
-	}
-	defer lock.Close()
-	return openTar(ctx, path, s.path("tmp"))
+	return s.openTar(ctx, path)
 }
 
 func has(set fileSet, name string) bool {
