@@ -204,6 +204,9 @@ func (i in) write(p *plan.Plan, g *group, d *draft, used map[string]bool, slot *
 		}
 		return
 	}
+	if i.closing {
+		return
+	}
 	name := ""
 	for name == "" || used[name] {
 		name = plan.ChildName(i.service.Name+"-", i.service.UID, *slot)

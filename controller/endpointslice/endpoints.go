@@ -31,6 +31,7 @@ func decideEndpoints(i in, _ none) (plan.Plan, none) {
 			p.Do(plan.Delete{Key: view.KeyOf(kind.Endpoints, have), UID: have.UID})
 		}
 	case !kept(i.service):
+	case have == nil && i.closing:
 	case have == nil:
 		e := &corev1.Endpoints{ObjectMeta: metav1.ObjectMeta{Namespace: i.service.Namespace, Name: i.service.Name}}
 		i.furnish(e)

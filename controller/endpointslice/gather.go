@@ -19,6 +19,7 @@ type in struct {
 	zones     map[string]string
 	slices    []*discoveryv1.EndpointSlice // of the service that are ours, by name
 	endpoints *corev1.Endpoints            // of the service's name, or nil
+	closing   bool                         // the namespace is being deleted: nothing new can be created in it
 	labels    map[string]string            // that slices shall have; filled by the decision
 }
 
@@ -60,6 +61,9 @@ func gather(snap *view.Snapshot, key view.Key) in {
 	i.service, _ = view.Get[*corev1.Service](snap, kind.Services, key.Namespace, key.Name)
 	if i.service == nil || !kept(i.service) {
 		return i
+	}
+	if ns, ok := view.Get[*corev1.Namespace](snap, kind.Namespaces, "", key.Namespace); ok {
+		i.closing = ns.DeletionTimestamp != nil
 	}
 	for pod := range view.All[*corev1.Pod](snap, kind.Pods, key.Namespace) {
 		if !selects(i.service, pod) {
