@@ -84,7 +84,7 @@ func (s *simulation) kill(r stream, namespace string) {
 	}
 	p := pick(r, pods)
 	s.note("user", "kills "+p.Name)
-	s.budget.Excuse(namespace, s.api.Snapshot())
+	s.budget.Excuse(namespace, s.api.Snapshot(), s.now)
 	if _, err := s.api.Delete(context.Background(), view.KeyOf(kind.Pods, p), metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) && s.err == nil {
 		s.err = err
 	}

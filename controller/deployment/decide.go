@@ -234,6 +234,8 @@ func (r *rollout) scale() {
 		for _, s := range r.old {
 			r.resize(s, 0)
 		}
+	case rolling(r.d) && total(sets) < replicas(r.d)+maxSurge(r.d) && !observed(r.all()):
+		r.waitForSets()
 	case rolling(r.d):
 		for _, s := range proportional(r.d, sets) {
 			r.resize(s.set, s.size)
@@ -259,7 +261,7 @@ func (r *rollout) roll() {
 		return
 	}
 	if !observed(sets) {
-		r.p.Say(plan.Reason{About: r.in.Key, Waiting: true, Message: "waiting for the replica sets to act on their sizes"})
+		r.waitForSets()
 		return
 	}
 	if !r.create {
@@ -269,6 +271,10 @@ func (r *rollout) roll() {
 	if r.complete() {
 		r.cleanUp()
 	}
+}
+
+func (r *rollout) waitForSets() {
+	r.p.Say(plan.Reason{About: r.in.Key, Waiting: true, Message: "waiting for the replica sets to act on their sizes"})
 }
 
 // shrinkOld takes away as many old pods as availability allows: first those that serve nothing.

@@ -118,6 +118,9 @@ func proportional(d *appsv1.Deployment, active []*appsv1.ReplicaSet) []sized {
 		allowed = replicas(d) + maxSurge(d)
 	}
 	toAdd := allowed - total(active)
+	if toAdd > 0 {
+		toAdd = max(0, allowed-alive(active))
+	}
 	sets := slices.Clone(active)
 	slices.SortFunc(sets, func(a, b *appsv1.ReplicaSet) int {
 		if toAdd > 0 {
@@ -141,7 +144,7 @@ func proportional(d *appsv1.Deployment, active []*appsv1.ReplicaSet) []sized {
 		out[i].size += share
 		added += share
 	}
-	if len(out) > 0 {
+	if len(out) > 0 && toAdd != 0 {
 		out[0].size = max(0, out[0].size+toAdd-added)
 	}
 	return out

@@ -114,7 +114,9 @@ func scale(p *plan.Plan, in In, victims []*corev1.Pod) {
 // failure it is written before, and they count.)
 func status(in In, victims []*corev1.Pod, mem Mem) (s appsv1.ReplicaSetStatus, wake time.Time) {
 	s = *in.Set.Status.DeepCopy()
-	s.ObservedGeneration = in.Set.Generation
+	if mem.Failure != "FailedDelete" { // else the size is not acted upon yet, which a Deployment must know
+		s.ObservedGeneration = in.Set.Generation
+	}
 	s.Replicas, s.FullyLabeledReplicas, s.ReadyReplicas, s.AvailableReplicas = 0, 0, 0, 0
 	template := labels.SelectorFromSet(in.Set.Spec.Template.Labels)
 	minReady := pods.Seconds(in.Set.Spec.MinReadySeconds)

@@ -24,34 +24,35 @@ type Budget struct{ limits map[types.UID]*limits }
 type limits struct {
 	most, least int32
 	replicas    int32
+	excused     time.Time // until when least stays 0
 }
 
-// Excuse lifts the lower limit of the Deployments in a namespace until they are within their budgets again: a
-// user killed a pod there.
-func (b *Budget) Excuse(namespace string, snap *view.Snapshot) {
+// Excuse lifts the lower limit of the Deployments in a namespace until the controllers must have seen it and the
+// Deployments are within their budgets again: a user killed a pod there.
+func (b *Budget) Excuse(namespace string, snap *view.Snapshot, now time.Time) {
 	for d := range view.All[*appsv1.Deployment](snap, kind.Deployments, namespace) {
 		if l := b.limits[d.UID]; l != nil {
-			l.least = 0
+			l.least, l.excused = 0, now.Add(late)
 		}
 	}
 }
 
 // Change implements Rule.
-func (b *Budget) Change(c view.Change, snap *view.Snapshot, _ time.Time) error {
+func (b *Budget) Change(c view.Change, snap *view.Snapshot, now time.Time) error {
 	switch c.Key.Kind {
 	case kind.Pods, kind.Deployments:
 	default:
 		return nil
 	}
 	for d := range view.All[*appsv1.Deployment](snap, kind.Deployments, c.Key.Namespace) {
-		if err := b.check(d, snap); err != nil {
+		if err := b.check(d, snap, now); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (b *Budget) check(d *appsv1.Deployment, snap *view.Snapshot) error {
+func (b *Budget) check(d *appsv1.Deployment, snap *view.Snapshot, now time.Time) error {
 	surge, unavailable := budget(d)
 	most, least := *d.Spec.Replicas+surge, max(0, *d.Spec.Replicas-unavailable)
 	if b.limits == nil {
@@ -72,7 +73,7 @@ func (b *Budget) check(d *appsv1.Deployment, snap *view.Snapshot) error {
 		if active <= most {
 			l.most = most
 		}
-		if available >= least {
+		if available >= least && !now.Before(l.excused) {
 			l.least = least
 		}
 	}
