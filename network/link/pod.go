@@ -112,7 +112,7 @@ func (h *Host) pair(p Pod, ns netns.NsHandle) (int, error) {
 // The end that is set up last sends at once. The one that is set up first gets its carrier by that, and the kernel
 // lets it send only when its link watch has run: up to a second later, and what is sent meanwhile is lost. Since
 // Linux 6.8 to ask for one interface makes the link watch do it first; before, setting the end down and up
-// again makes it the last one.
+// again makes it the last one (and nearly always keeps the other one sending).
 func (h *Host) raise(name string, host int, pod *netlink.Handle, eth netlink.Link) error {
 	if err := pod.LinkSetUp(eth); err != nil {
 		return fmt.Errorf("in the pod's namespace: interface %s: set up: %w", podInterface, err)
