@@ -192,8 +192,19 @@ func (s *Server) exited(e Exit) {
 		s.mu.Unlock()
 		return
 	}
+	shared, ref := c.rec.Spec.SharedPID, c.rec.Spec.ContainerRef
 	s.mu.Unlock()
-	s.finish(c, e, "", "")
+	if !shared {
+		s.finish(c, e, "", "")
+		return
+	}
+	// No PID namespace ended with its first process, so the others of the container would live on.
+	go func() {
+		if err := s.driver.KillContainer(context.Background(), ref); err != nil {
+			s.log.Error("kill what a container left", "container", c.id, "error", err)
+		}
+		s.finish(c, e, "", "")
+	}()
 }
 
 // finish records how a container ended, once. reason "" is derived from the exit.

@@ -59,11 +59,6 @@ func (d *Driver) CreateContainer(_ context.Context, c podruntime.ContainerSpec) 
 	if err := os.WriteFile(filepath.Join(dir, "start"), []byte(flags+"\x00"+c.LogPath), 0o600); err != nil {
 		return err
 	}
-	if c.SharedPID {
-		if err := os.WriteFile(filepath.Join(dir, "sharedpid"), nil, 0o600); err != nil {
-			return err
-		}
-	}
 	return bundle.Write(dir, b)
 }
 

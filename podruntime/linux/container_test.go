@@ -306,6 +306,10 @@ func TestSharedAndHostNamespaces(t *testing.T) {
 	if _, err := s.CRI.StopContainer(t.Context(), &runtimeapi.StopContainerRequest{ContainerId: first, Timeout: 0}); err != nil {
 		t.Fatal(err)
 	}
+	shared.RunToEnd("parent", "sleep 2000 & exit 0", pid(runtimeapi.NamespaceMode_POD))
+	if got := out(t, shared, "ps | grep -c '[s]leep 2000' || true", pid(runtimeapi.NamespaceMode_POD)); got != "0" {
+		t.Errorf("a container left %s processes behind in the shared PID namespace", got)
+	}
 	host := s.RunPod(t, func(c *runtimeapi.PodSandboxConfig) {
 		c.Metadata.Name = "host"
 		c.Linux.SecurityContext = &runtimeapi.LinuxSandboxSecurityContext{NamespaceOptions: &runtimeapi.NamespaceOption{
