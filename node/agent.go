@@ -174,6 +174,10 @@ func (a *Agent) runPods(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// A view that has not seen the API server yet would make every running pod an orphan.
+	if err := a.cfg.Client.Wait(ctx, 0); err != nil {
+		return err
+	}
 	snap := a.cfg.Client.Snapshot()
 	for pod := range snap.PodsOn(a.cfg.Name) {
 		a.addPod(ctx, pod, known.of(pod.UID))

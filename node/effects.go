@@ -20,6 +20,12 @@ import (
 // stopMargin is what StopContainer may take beyond the grace period before the call is given up.
 const stopMargin = 2 * time.Minute
 
+// The runtime's calls are given up after these times; what became of them is found out by the next attempt.
+const (
+	sandboxTimeout   = 4 * time.Minute
+	containerTimeout = 2 * time.Minute
+)
+
 // lastWords is the least time that a container gets between its preStop hook and SIGKILL.
 const lastWords = 2 * time.Second
 
@@ -95,6 +101,8 @@ func (w *worker) runSandbox(ctx context.Context, pod *corev1.Pod, e podstate.Run
 		return podstate.SandboxFailed{Message: fmt.Sprintf("make log directory: %v", err)}
 	}
 	defer w.a.turn()()
+	ctx, cancel := context.WithTimeout(ctx, sandboxTimeout)
+	defer cancel()
 	handler := ""
 	if pod.Spec.RuntimeClassName != nil {
 		handler = *pod.Spec.RuntimeClassName
@@ -121,6 +129,8 @@ func (a *Agent) turn() (end func()) {
 }
 
 func (w *worker) stopSandbox(ctx context.Context, e podstate.StopSandbox) podstate.Event {
+	ctx, cancel := context.WithTimeout(ctx, sandboxTimeout)
+	defer cancel()
 	_, err := w.a.cfg.Runtime.StopPodSandbox(ctx, &runtimeapi.StopPodSandboxRequest{PodSandboxId: e.ID})
 	if err != nil && status.Code(err) != codes.NotFound {
 		return podstate.SandboxStopped{ID: e.ID, Err: text(err)}
@@ -151,6 +161,8 @@ func (w *worker) pullImage(ctx context.Context, pod *corev1.Pod, e podstate.Pull
 }
 
 func (w *worker) createContainer(ctx context.Context, pod *corev1.Pod, e podstate.CreateContainer) podstate.Event {
+	ctx, cancel := context.WithTimeout(ctx, containerTimeout)
+	defer cancel()
 	c := containerOf(pod, e.Container)
 	cfg, err := w.containerConfig(pod, c, e)
 	if err != nil {
@@ -248,6 +260,8 @@ func (w *worker) ownFiles(pod *corev1.Pod, c *corev1.Container, e podstate.Creat
 
 func (w *worker) startContainer(ctx context.Context, e podstate.StartContainer) podstate.Event {
 	defer w.a.turn()()
+	ctx, cancel := context.WithTimeout(ctx, containerTimeout)
+	defer cancel()
 	if _, err := w.a.cfg.Runtime.StartContainer(ctx, &runtimeapi.StartContainerRequest{ContainerId: e.ID}); err != nil {
 		return podstate.StartFailed{Container: e.Container, ID: e.ID, Message: text(err)}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 	corev1 "k8s.io/api/core/v1"
@@ -195,6 +196,7 @@ type fakeImages struct {
 	present map[string]bool
 	remote  map[string]bool
 	pulls   int
+	delay   time.Duration // of a pull
 }
 
 func (f *fakeImages) ImageStatus(_ context.Context, r *runtimeapi.ImageStatusRequest, _ ...grpc.CallOption) (*runtimeapi.ImageStatusResponse, error) {
@@ -207,6 +209,7 @@ func (f *fakeImages) ImageStatus(_ context.Context, r *runtimeapi.ImageStatusReq
 }
 
 func (f *fakeImages) PullImage(_ context.Context, r *runtimeapi.PullImageRequest, _ ...grpc.CallOption) (*runtimeapi.PullImageResponse, error) {
+	time.Sleep(f.delay)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.pulls++

@@ -41,7 +41,7 @@ func (w *worker) ensureImage(ctx context.Context, pod *corev1.Pod, c *corev1.Con
 	}
 	w.record(fieldPath(pod, c.Name), false, "Pulling", fmt.Sprintf("Pulling image %q", c.Image))
 	began := w.a.cfg.Now()
-	if err := w.pull(ctx, pod, spec, ref); err != nil {
+	if err := w.pull(pod, spec, ref); err != nil {
 		return nil, "", err
 	}
 	took := w.a.cfg.Now().Sub(began).Round(1_000_000)
@@ -65,7 +65,7 @@ func (w *worker) inspect(ctx context.Context, spec *runtimeapi.ImageSpec) (*runt
 }
 
 // pull pulls an image, once for all pods that ask for it at the same time with the same credentials.
-func (w *worker) pull(ctx context.Context, pod *corev1.Pod, spec *runtimeapi.ImageSpec, ref name.Reference) *imageError {
+func (w *worker) pull(pod *corev1.Pod, spec *runtimeapi.ImageSpec, ref name.Reference) *imageError {
 	auths := w.credentials(pod, ref)
 	key := spec.Image
 	for _, auth := range auths {
@@ -77,7 +77,7 @@ func (w *worker) pull(ctx context.Context, pod *corev1.Pod, spec *runtimeapi.Ima
 		}
 		var err error
 		for _, auth := range auths {
-			_, err = w.a.cfg.Images.PullImage(ctx, &runtimeapi.PullImageRequest{Image: spec, Auth: auth})
+			_, err = w.a.cfg.Images.PullImage(w.life, &runtimeapi.PullImageRequest{Image: spec, Auth: auth})
 			if err == nil {
 				return nil, nil
 			}

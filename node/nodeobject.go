@@ -31,6 +31,7 @@ const (
 	statusPeriod   = 5 * time.Minute
 	leasePeriod    = 10 * time.Second
 	leaseDuration  = 40 * time.Second
+	leaseRetry     = time.Second
 	podsMax        = 110
 	// memoryReserve and diskReserve are the pressure thresholds of Kubernetes' documented defaults.
 	memoryReserve = 100 << 20
@@ -315,18 +316,15 @@ func (a *Agent) recordNode(reason, message string) {
 
 // keepLease renews the node's lease, which tells the control plane that the node lives.
 func (a *Agent) keepLease(ctx context.Context) error {
-	ticker := time.NewTicker(leasePeriod)
-	defer ticker.Stop()
-	for {
+	for ctx.Err() == nil {
+		pause := leasePeriod
 		if err := a.renewLease(ctx); err != nil && ctx.Err() == nil {
-			a.cfg.Log.Warn("node lease not renewed", "node", a.cfg.Name, "error", err)
+			a.cfg.Log.Warn("node lease not renewed, trying again", "node", a.cfg.Name, "error", err)
+			pause = leaseRetry
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-ticker.C:
-		}
+		sleep(ctx, pause)
 	}
+	return ctx.Err()
 }
 
 func (a *Agent) renewLease(ctx context.Context) error {

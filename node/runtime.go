@@ -290,6 +290,8 @@ func (a *Agent) removeOrphan(ctx context.Context, uid types.UID, p *runtimePod) 
 }
 
 func (a *Agent) removeSandbox(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, sandboxTimeout)
+	defer cancel()
 	_, err := a.cfg.Runtime.StopPodSandbox(ctx, &runtimeapi.StopPodSandboxRequest{PodSandboxId: id})
 	if err != nil && status.Code(err) != codes.NotFound {
 		return fmt.Errorf("stop sandbox %s: %w", id, err)

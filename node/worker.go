@@ -24,6 +24,8 @@ type worker struct {
 	refs map[view.Key]struct{}
 
 	wake chan struct{} // holds a token while the inbox is not empty
+	// life is the agent's context, for work that others wait for too. It outlives the pod.
+	life context.Context
 
 	mu        sync.Mutex // guards what follows
 	inbox     []any
@@ -88,6 +90,7 @@ func (w *worker) current() podstate.State {
 
 // run works until nothing is left of the pod or ctx ends.
 func (w *worker) run(ctx context.Context) {
+	w.life = ctx
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	w.timer = time.NewTimer(time.Hour)

@@ -161,7 +161,7 @@ func New(pod *corev1.Pod, host Host, now time.Time) State {
 		s.containers = append(s.containers, container{name: pod.Spec.Containers[i].Name, class: classMain})
 	}
 	if over(pod.Status.Phase) {
-		s.stopping, s.terminal = true, true
+		s.stopping, s.stopBy = true, now.Add(specGrace(pod))
 	}
 	return s
 }
