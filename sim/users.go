@@ -29,7 +29,11 @@ func (s *simulation) startUsers(calm time.Time) {
 			return
 		}
 		s.change(r)
-		s.after(r.between(time.Second, 15*time.Second), next)
+		pause := r.between(time.Second, 15*time.Second)
+		if r.chance(0.3) { // in a hurry: before the last change was acted upon
+			pause = r.between(time.Millisecond, 100*time.Millisecond)
+		}
+		s.after(pause, next)
 	}
 	s.after(r.between(5*time.Second, 20*time.Second), next)
 }
