@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"slices"
 	"time"
 )
 
@@ -19,9 +18,7 @@ const shutdownGrace = 2 * time.Second
 // clients; Serve adds the protocols.
 func Serve(ctx context.Context, listener net.Listener, config *tls.Config, handler http.Handler, log *slog.Logger) error {
 	config = config.Clone()
-	if !slices.Contains(config.NextProtos, "h2") {
-		config.NextProtos = append(config.NextProtos, "h2", "http/1.1")
-	}
+	config.NextProtos = []string{"h2", "http/1.1"}
 	if config.MinVersion == 0 {
 		config.MinVersion = tls.VersionTLS12
 	}

@@ -95,3 +95,5 @@ func configMap(name string) *corev1.ConfigMap {
 }
 
 func background() context.Context { return context.Background() }
+
+func silent() *slog.Logger { return slog.New(slog.DiscardHandler) }

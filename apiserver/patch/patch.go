@@ -37,6 +37,12 @@ func init() { jsonpatch.AccumulatedCopySizeLimit = maxCopied }
 // decoder would refuse (unknown and duplicate fields, in patch and result) is returned as strict; the caller
 // refuses, warns or ignores, as the request's fieldValidation says.
 func Apply(pt types.PatchType, data []byte, cur, next runtime.Object) (strict []error, err error) {
+	// The merge libraries panic on some directives of the wrong type (fuzzing found {"$retainKeys":[{}]}).
+	defer func() {
+		if p := recover(); p != nil {
+			strict, err = nil, apierrors.NewBadRequest(fmt.Sprintf("the patch cannot be applied: %v", p))
+		}
+	}()
 	switch pt {
 	case types.JSONPatchType, types.MergePatchType:
 		return applyJSON(pt, data, cur, next)

@@ -1,0 +1,309 @@
+package apiserver_test
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os/exec"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"sampan/apiserver"
+)
+
+// plain serves without TLS, for requests that are written by hand.
+func plain(t *testing.T, s *apiserver.Server) string {
+	t.Helper()
+	h := httptest.NewServer(s.Handler())
+	t.Cleanup(func() {
+		h.CloseClientConnections()
+		h.Close()
+	})
+	return h.URL
+}
+
+// send sends a request and returns the code and body.
+func send(t *testing.T, method, url, body string, header ...string) (int, http.Header, string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	data, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, res.Header, string(data)
+}
+
+func TestBadRequestsGetTheErrorsThatUsersKnow(t *testing.T) {
+	url := plain(t, newMemory(t))
+	maps := "/api/v1/namespaces/default/configmaps"
+	for name, test := range map[string]struct {
+		method, path, body string
+		header             []string
+		code               int
+		want               string
+	}{
+		"unknown path":        {"GET", "/nope", "", nil, 404, "the server could not find the requested resource"},
+		"unknown resource":    {"GET", "/api/v1/foos", "", nil, 404, "the server could not find the requested resource"},
+		"unknown version":     {"GET", "/apis/apps/v2/deployments", "", nil, 404, "the server could not find the requested resource"},
+		"missing object":      {"GET", maps + "/x", "", nil, 404, `configmaps "x" not found`},
+		"malformed JSON":      {"POST", maps, `{"metadata":`, nil, 400, "the object provided is unrecognized (must be of type ConfigMap)"},
+		"malformed YAML":      {"POST", maps, "a: [", []string{"Content-Type", "application/yaml"}, 400, "must be of type ConfigMap"},
+		"malformed protobuf":  {"POST", maps, "k8s", []string{"Content-Type", "application/vnd.kubernetes.protobuf"}, 400, "does not appear to be a protobuf message"},
+		"wrong type":          {"POST", maps, `{"data":{"a":1}}`, nil, 400, `ConfigMap in version "v1" cannot be handled as a ConfigMap: json: cannot unmarshal number into Go struct field ConfigMap.data of type string`},
+		"other kind":          {"POST", maps, `{"kind":"Secret","apiVersion":"v1"}`, nil, 400, `Secret in version "v1" cannot be handled as a ConfigMap`},
+		"other version":       {"POST", maps, `{"kind":"ConfigMap","apiVersion":"v2"}`, nil, 400, "the API version in the data (v2) does not match the expected API version (v1)"},
+		"unknown field":       {"POST", maps + "?fieldValidation=Strict", `{"metadata":{"name":"x"},"foo":1}`, nil, 400, `ConfigMap in version \"v1\" cannot be handled as a ConfigMap: strict decoding error: unknown field \"foo\"`},
+		"bad fieldValidation": {"POST", maps + "?fieldValidation=Maybe", `{}`, nil, 400, "fieldValidation"},
+		"no name":             {"POST", maps, `{}`, nil, 422, "metadata.name: Required value: name or generateName is required"},
+		"other namespace":     {"POST", maps, `{"metadata":{"name":"x","namespace":"y"}}`, nil, 400, "the namespace of the provided object does not match the namespace sent on the request"},
+		"missing namespace":   {"POST", "/api/v1/namespaces/none/configmaps", `{"metadata":{"name":"x"}}`, nil, 404, `namespaces \"none\" not found`},
+		"other name":          {"PUT", maps + "/x", `{"metadata":{"name":"y"}}`, nil, 400, "does not match the name on the URL"},
+		"too big":             {"POST", maps, strings.Repeat(" ", 3<<20+1), nil, 413, "limit is 3145728"},
+		"unknown media type":  {"POST", maps, "x", []string{"Content-Type", "text/html"}, 415, "accepted media types include"},
+		"unknown accept":      {"GET", maps, "", []string{"Accept", "text/html"}, 406, "only the following media types are accepted"},
+		"apply":               {"PATCH", maps + "/x", "{}", []string{"Content-Type", "application/apply-patch+yaml"}, 415, "application/strategic-merge-patch+json"},
+		"bad selector":        {"GET", maps + "?labelSelector=a%3D%3D%3D", "", nil, 400, "unable to parse requirement"},
+		"bad limit":           {"GET", maps + "?limit=-1", "", nil, 400, "limit"},
+		"bad revision":        {"GET", maps + "?resourceVersion=x", "", nil, 400, "resourceVersion"},
+		"future revision":     {"GET", maps + "?resourceVersion=99999999", "", nil, 504, "Too large resource version: 99999999, current: "},
+		"wrong method":        {"PUT", maps, "{}", nil, 405, "update is not supported on resources of kind"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			code, _, body := send(t, test.method, url+test.path, test.body, test.header...)
+			var status metav1.Status
+			if err := json.Unmarshal([]byte(body), &status); err != nil || status.Kind != "Status" || int(status.Code) != code {
+				t.Errorf("no Status: %s", body)
+			}
+			if code != test.code || !strings.Contains(body, test.want) && !strings.Contains(status.Message, test.want) {
+				t.Errorf("got %d %s, want %d %s", code, status.Message, test.code, test.want)
+			}
+		})
+	}
+}
+
+func TestUnknownFieldsAreWarnedOf(t *testing.T) {
+	url := plain(t, newMemory(t))
+	code, header, _ := send(t, "POST", url+"/api/v1/namespaces/default/configmaps", `{"metadata":{"name":"x"},"foo":1}`)
+	if got := header.Get("Warning"); code != 201 || got != `299 - "unknown field \"foo\""` {
+		t.Errorf("code %d, warning %q", code, got)
+	}
+}
+
+func TestObjectsComeInTheFormThatIsAsked(t *testing.T) {
+	s := newMemory(t)
+	must(t, s.Client(masters()), configMap("x"))
+	url := plain(t, s) + "/api/v1/namespaces/default/configmaps"
+	for name, test := range map[string]struct{ path, accept, want string }{
+		"yaml":           {"/x", "application/yaml", "kind: ConfigMap\n"},
+		"table":          {"", "application/json;as=Table;v=v1;g=meta.k8s.io", `"kind":"Table","apiVersion":"meta.k8s.io/v1"`},
+		"old table":      {"", "application/json;as=Table;v=v1beta1;g=meta.k8s.io", `"apiVersion":"meta.k8s.io/v1beta1"`},
+		"row object":     {"?includeObject=Object", "application/json;as=Table;v=v1;g=meta.k8s.io", `"data":{"k":"v"}`},
+		"row metadata":   {"", "application/json;as=Table;v=v1;g=meta.k8s.io", `"kind":"PartialObjectMetadata"`},
+		"metadata":       {"/x", "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io", `"kind":"PartialObjectMetadata"`},
+		"metadata list":  {"", "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io", `"kind":"PartialObjectMetadataList"`},
+		"second choice":  {"/x", "application/cbor, application/json", `"kind":"ConfigMap"`},
+		"proto metadata": {"", "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io", "PartialObjectMetadataList"},
+	} {
+		code, _, body := send(t, "GET", url+test.path, "", "Accept", test.accept)
+		if code != 200 || !strings.Contains(body, test.want) {
+			t.Errorf("%s: %d %s", name, code, body)
+		}
+	}
+}
+
+func TestForbiddenSaysWhoMayNotDoWhat(t *testing.T) {
+	s := newMemory(t, func(cfg *apiserver.Config) { cfg.Authorizer = nil })
+	h := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.Handler().ServeHTTP(w, r) }))
+	h.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
+	h.StartTLS()
+	t.Cleanup(h.Close)
+	for path, want := range map[string]string{
+		"/api/v1/nodes":                                `nodes is forbidden: User "system:anonymous" cannot list resource "nodes" in API group "" at the cluster scope`,
+		"/apis/apps/v1/namespaces/d/deployments/x":     `deployments.apps "x" is forbidden: User "system:anonymous" cannot get resource "deployments" in API group "apps" in the namespace "d"`,
+		"/api/v1/namespaces/d/pods/x/log":              `pods "x" is forbidden: User "system:anonymous" cannot get resource "pods/log" in API group "" in the namespace "d"`,
+		"/metrics":                                     `forbidden: User "system:anonymous" cannot get path "/metrics"`,
+		"/api/v1/namespaces/d/pods?watch=1&pretty=yes": `pods is forbidden: User "system:anonymous" cannot watch resource "pods" in API group "" in the namespace "d"`,
+	} {
+		res, err := h.Client().Get(h.URL + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var status metav1.Status
+		json.NewDecoder(res.Body).Decode(&status)
+		res.Body.Close()
+		if res.StatusCode != 403 || status.Message != want {
+			t.Errorf("%s: %d %s", path, res.StatusCode, status.Message)
+		}
+	}
+	r, _ := http.NewRequest("GET", h.URL+"/api/v1/nodes", nil)
+	r.Header.Set("Authorization", "Bearer nonsense")
+	if res, err := h.Client().Do(r); err != nil || res.StatusCode != 401 {
+		t.Errorf("unknown token: %v %v", err, res)
+	}
+	if res, err := h.Client().Get(h.URL + "/livez"); err != nil || res.StatusCode != 200 {
+		t.Errorf("health: %v %v", err, res)
+	}
+}
+
+// nodes records what the API server asks a node for.
+type nodes struct{ asked chan string }
+
+func (n nodes) NodeHandler(_ context.Context, name string) (http.Handler, error) {
+	if name == "lost" {
+		return nil, fmt.Errorf("no agent is connected")
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n.asked <- r.Method + " " + r.URL.String()
+		io.WriteString(w, "from "+name)
+	}), nil
+}
+
+func TestPodStreamsAreTranslatedForTheNode(t *testing.T) {
+	n := nodes{make(chan string, 1)}
+	s := newMemory(t, func(cfg *apiserver.Config) { cfg.Nodes = n })
+	c := s.Client(masters())
+	url := plain(t, s) + "/api/v1/namespaces/default/pods/"
+	for name, node := range map[string]string{"one": "n1", "waiting": "", "away": "lost"} {
+		made := must(t, c, pod(name))
+		if node != "" {
+			if err := c.Bind(t.Context(), podKey(name), made.UID, node); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	two := pod("two")
+	two.Spec.Containers = append(two.Spec.Containers, corev1.Container{Name: "d", Image: "i"})
+	made := must(t, c, two)
+	if err := c.Bind(t.Context(), podKey("two"), made.UID, "n1"); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct{ method, path, want string }{
+		{"GET", "one/log?follow=true&tailLines=5&sinceSeconds=3", "GET /containerLogs/default/one/c?follow=true&sinceSeconds=3&tailLines=5"},
+		{"POST", "two/exec?container=d&command=sh&command=-c&stdin=true&stdout=1&tty=true", "POST /exec/default/two/d?command=sh&command=-c&input=1&output=1&tty=1"},
+		{"GET", "one/attach?stdout=true", "GET /attach/default/one/c?output=1"},
+		{"POST", "one/portforward", "POST /portForward/default/one"},
+	} {
+		code, _, body := send(t, test.method, url+test.path, "")
+		if code != 200 || body != "from n1" {
+			t.Errorf("%s: %d %s", test.path, code, body)
+			continue
+		}
+		if got := <-n.asked; got != test.want {
+			t.Errorf("%s became %s, want %s", test.path, got, test.want)
+		}
+	}
+	for path, want := range map[string]string{
+		"two/log":                  "a container name must be specified for pod two, choose one of: [c d]",
+		"one/log?container=x":      "container x is not valid for pod one",
+		"one/log?tailLines=-1":     "tailLines: Invalid value: -1: must be greater than or equal to 0",
+		"waiting/log":              "pod waiting does not have a host assigned",
+		"away/log":                 "node lost cannot be reached: no agent is connected",
+		"one/exec?stdout=1":        "you must specify at least 1 command for the container",
+		"one/exec?command=ls":      "you must specify at least one of stdin, stdout, stderr",
+		"none/log":                 `pods "none" not found`,
+		"one/log?sinceTime=sunday": "sinceTime: Invalid value",
+	} {
+		code, _, body := send(t, "GET", url+path, "")
+		var status metav1.Status
+		json.Unmarshal([]byte(body), &status)
+		if code < 400 || !strings.Contains(status.Message, want) {
+			t.Errorf("%s: %d %s", path, code, body)
+		}
+	}
+}
+
+// TestServeStopsItsWatches checks that a stopped server ends its streams and returns.
+func TestServeStopsItsWatches(t *testing.T) {
+	s := newMemory(t)
+	certs := httptest.NewUnstartedServer(nil)
+	certs.StartTLS()
+	defer certs.Close()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- apiserver.Serve(ctx, l, certs.TLS, s.Handler(), silent()) }()
+	tr := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true}
+	defer tr.CloseIdleConnections()
+	res, err := (&http.Client{Transport: tr}).Get("https://" + l.Addr().String() + "/api/v1/pods?watch=true")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.ProtoMajor != 2 {
+		t.Errorf("protocol %s", res.Proto)
+	}
+	stop()
+	io.Copy(io.Discard, res.Body) // ends
+	res.Body.Close()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestKubectlWorks drives the server with the kubectl that is installed, if there is one.
+func TestKubectlWorks(t *testing.T) {
+	path, err := exec.LookPath("kubectl")
+	if err != nil {
+		t.Skip("no kubectl")
+	}
+	url, home := plain(t, newMemory(t)), t.TempDir()
+	manifest := `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      containers:
+      - {name: c, image: nginx, ports: [{containerPort: 80}]}
+`
+	for _, step := range []struct{ args, stdin, want string }{
+		{"get namespaces", "", "kube-system"},
+		{"api-resources", "", "deployments"},
+		{"explain deployment.spec.strategy", "", "rollingUpdate"},
+		{"apply -f -", manifest, "deployment.apps/web created"},
+		{"apply -f -", strings.Replace(manifest, "image: nginx", "image: nginx:2", 1), "deployment.apps/web configured"},
+		{"apply -f -", strings.Replace(manifest, "replicas: 2", "replicsa: 2", 1), `unknown field "spec.replicsa"`},
+		{"get deployment web -o wide", "", "nginx:2"},
+		{"scale deployment web --replicas=5", "", "deployment.apps/web scaled"},
+		{"get deployment web -o jsonpath={.spec.replicas}", "", "5"},
+		{"set image deployment/web c=foo", "", "image updated"},
+		{"rollout restart deployment web", "", "restarted"},
+		{"describe deployment web", "", "RollingUpdate"},
+		{"label deployment web a=b", "", "labeled"},
+		{"delete deployment web", "", `deployment.apps "web" deleted`},
+		{"get deployment web", "", `deployments.apps "web" not found`},
+	} {
+		cmd := exec.CommandContext(t.Context(), path, append([]string{"--server=" + url}, strings.Fields(step.args)...)...)
+		cmd.Env = []string{"HOME=" + home, "PATH=/usr/bin:/bin"}
+		cmd.Stdin = strings.NewReader(step.stdin)
+		out, _ := cmd.CombinedOutput()
+		if !strings.Contains(string(out), step.want) {
+			t.Errorf("kubectl %s:\n%s\nwant %s", step.args, out, step.want)
+		}
+	}
+}
