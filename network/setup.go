@@ -119,7 +119,9 @@ func destroy(ctx context.Context, netNS, instance, stateDir string) error {
 		}
 		errs = append(errs, host.Remove(name))
 	}
-	errs = append(errs, nft.New(nft.Config{Name: n.table(), NetNS: host.FD()}).Remove())
+	table := nft.New(nft.Config{Name: n.table(), NetNS: host.FD()})
+	defer table.Close()
+	errs = append(errs, table.Remove())
 	var state node
 	if err := readJSON(filepath.Join(stateDir, "node.json"), &state); err == nil && state.PodCIDR.IsValid() {
 		errs = append(errs, host.ForgetRanges([]netip.Prefix{state.PodCIDR, state.ServiceCIDR}))

@@ -10,6 +10,7 @@ import (
 
 	"sampan/network/ipam"
 	"sampan/network/link"
+	"sampan/network/nft"
 	"sampan/network/ruleset"
 	"sampan/podruntime"
 )
@@ -20,6 +21,7 @@ type Network struct {
 	names names
 	host  *link.Host
 	mtu   int
+	table *nft.Table
 	proxy *proxy
 
 	mu      sync.Mutex // guards the fields below
@@ -40,7 +42,7 @@ func New(cfg Config) (*Network, error) {
 	}
 	n := &Network{cfg: cfg, names: namesOf(cfg.Instance), host: host, busy: map[string]chan struct{}{}}
 	if err := n.prepare(); err != nil {
-		host.Close()
+		n.Close()
 		return nil, fmt.Errorf("network: %w", err)
 	}
 	return n, nil
@@ -60,8 +62,8 @@ func (n *Network) prepare() error {
 	if err := n.removeOrphans(); err != nil {
 		return err
 	}
-	table := tableFor(n.cfg, n.host)
-	n.proxy = newProxy(n.cfg, table, n.host)
+	n.table = tableFor(n.cfg, n.host)
+	n.proxy = newProxy(n.cfg, n.table, n.host)
 	parts := map[string]ruleset.Part{}
 	for _, rec := range n.records.bySandbox {
 		if len(rec.HostPorts) > 0 {
@@ -71,7 +73,7 @@ func (n *Network) prepare() error {
 	if err := n.proxy.start(parts); err != nil {
 		return err
 	}
-	warnOfFirewall(n.cfg, table)
+	warnOfFirewall(n.cfg, n.table)
 	return nil
 }
 
@@ -179,9 +181,18 @@ func (n *Network) Reconcile(ctx context.Context, live []string) error {
 // connections outlive the process.
 func (n *Network) Run(ctx context.Context) error { return n.proxy.run(ctx) }
 
-// Destroy removes everything that the Network made. It must not be used afterwards.
+// Close closes the sockets to the kernel and changes nothing there. Run has ended before, and nothing is called
+// afterwards.
+func (n *Network) Close() {
+	if n.table != nil {
+		n.table.Close()
+	}
+	n.host.Close()
+}
+
+// Destroy removes everything that the Network made. Run has ended before, and nothing is called afterwards.
 func (n *Network) Destroy(ctx context.Context) error {
-	defer n.host.Close()
+	n.Close()
 	return destroy(ctx, n.cfg.NetNS, n.cfg.Instance, n.cfg.StateDir)
 }
 

@@ -316,7 +316,7 @@ func newMachine(t testing.TB) *machine {
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), NetNS: m.host.path(),
 	}
 	m.start()
-	t.Cleanup(func() { m.stop() })
+	t.Cleanup(func() { m.stop() }) // whatever stop is by then
 	return m
 }
 
@@ -336,7 +336,12 @@ func (m *machine) start() {
 		n.Run(ctx)
 	}()
 	m.net = n
-	m.stop = func() { cancel(); <-done }
+	m.stop = func() {
+		cancel()
+		<-done
+		n.Close()
+		m.stop = func() {}
+	}
 }
 
 // pod is a namespace connected to a machine.

@@ -45,10 +45,11 @@ func Open(path string) (*Host, error) {
 	return h, nil
 }
 
-// Close releases the sockets. It changes nothing in the kernel.
+// Close releases the sockets. It changes nothing in the kernel, and may be called again.
 func (h *Host) Close() {
 	if h.nl != nil {
 		h.nl.Close()
+		h.nl = nil
 	}
 	if h.ns.IsOpen() {
 		h.ns.Close()

@@ -22,17 +22,20 @@ type affinity struct {
 func (g *group) idData() []byte { return binary.BigEndian.AppendUint64(nil, g.id) }
 
 // affinities reads the clients that the kernel's table keeps; none if there is no table.
-func (t *Table) affinities(c *nftables.Conn) ([]affinity, error) {
+func (t *Table) affinities() ([]affinity, error) {
+	if exists, err := t.Exists(); err != nil || !exists {
+		return nil, err
+	}
+	c, err := t.conn()
+	if err != nil {
+		return nil, err
+	}
 	elements, err := c.GetSetElements(&nftables.Set{Table: t.table, Name: "affinity"})
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return nil, t.reset(nil)
 	}
 	if err != nil {
-		exists, existsErr := t.Exists()
-		if existsErr == nil && !exists {
-			return nil, nil
-		}
-		return nil, fmt.Errorf("read session affinities of nftables table %s: %w", t.cfg.Name, err)
+		return nil, t.reset(fmt.Errorf("read session affinities of nftables table %s: %w", t.cfg.Name, err))
 	}
 	var list []affinity
 	for _, e := range elements {
@@ -48,17 +51,18 @@ func (t *Table) affinities(c *nftables.Conn) ([]affinity, error) {
 func (t *Table) forgetAffinities() error {
 	// An element may expire between the reading and the removal, which fails the removal of all.
 	for range 5 {
+		list, err := t.affinities()
+		if err != nil {
+			return err
+		}
 		c, err := t.conn()
 		if err != nil {
 			return err
 		}
-		list, err := t.affinities(c)
-		if err != nil {
-			return err
-		}
 		b := &batch{conn: c, table: t}
+		groups := t.byID()
 		for _, a := range list {
-			if g := t.byID(a.id); g == nil || !g.has(a.backend) {
+			if g := groups[a.id]; g == nil || !g.has(a.backend) {
 				b.del(t.sets.affinity, nftables.SetElement{Key: a.key})
 			}
 		}
@@ -69,6 +73,7 @@ func (t *Table) forgetAffinities() error {
 		if err == nil {
 			return nil
 		}
+		_ = t.reset(nil)
 		if !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("remove session affinities from nftables table %s: %w", t.cfg.Name, err)
 		}

@@ -58,7 +58,8 @@ type Table struct {
 	cfg   Config
 	table *nftables.Table
 
-	known    bool // the kernel has what the fields below say
+	netlink  *nftables.Conn // nil until it is needed
+	known    bool           // the kernel has what the fields below say
 	setID    uint32
 	sets     fixedSets
 	eps      map[int]*nftables.Set // by bucket
@@ -83,7 +84,7 @@ func (t *Table) Exists() (bool, error) {
 	}
 	tables, err := c.ListTablesOfFamily(nftables.TableFamilyIPv4)
 	if err != nil {
-		return false, fmt.Errorf("list nftables tables: %w", err)
+		return false, t.reset(fmt.Errorf("list nftables tables: %w", err))
 	}
 	return slices.ContainsFunc(tables, func(x *nftables.Table) bool { return x.Name == t.cfg.Name }), nil
 }
@@ -91,11 +92,11 @@ func (t *Table) Exists() (bool, error) {
 // Sync writes the table anew, in one transaction that replaces what is there. full is the rule set's Full.
 // Clients that the old table kept with a backend are kept.
 func (t *Table) Sync(full ruleset.Changes) error {
-	c, err := t.conn()
+	kept, err := t.affinities()
 	if err != nil {
 		return err
 	}
-	kept, err := t.affinities(c)
+	c, err := t.conn()
 	if err != nil {
 		return err
 	}
@@ -109,13 +110,14 @@ func (t *Table) Sync(full ruleset.Changes) error {
 	b := &batch{conn: c, table: t}
 	t.addBase(b)
 	t.change(b, full)
+	groups := t.byID()
 	for _, e := range kept {
-		if g := t.byID(e.id); g != nil && g.has(e.backend) {
+		if g := groups[e.id]; g != nil && g.has(e.backend) {
 			b.add(t.sets.affinity, nftables.SetElement{Key: e.key, Val: backendData(e.backend), Timeout: e.expires})
 		}
 	}
 	if err := b.commit(); err != nil {
-		return fmt.Errorf("write nftables table %s: %w", t.cfg.Name, err)
+		return t.reset(fmt.Errorf("write nftables table %s: %w", t.cfg.Name, err))
 	}
 	t.known = true
 	return nil
@@ -134,7 +136,7 @@ func (t *Table) Apply(changes ruleset.Changes) error {
 	shrunk := t.change(b, changes)
 	t.known = false
 	if err := b.commit(); err != nil {
-		return fmt.Errorf("change nftables table %s: %w", t.cfg.Name, err)
+		return t.reset(fmt.Errorf("change nftables table %s: %w", t.cfg.Name, err))
 	}
 	t.known = true
 	if shrunk {
@@ -156,7 +158,7 @@ func (t *Table) Remove() error {
 	t.known = false
 	c.DelTable(t.table)
 	if err := c.Flush(); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove nftables table %s: %w", t.cfg.Name, err)
+		return t.reset(fmt.Errorf("remove nftables table %s: %w", t.cfg.Name, err))
 	}
 	return nil
 }
@@ -172,7 +174,7 @@ func (t *Table) ForwardDrops() ([]string, error) {
 	for family, name := range map[nftables.TableFamily]string{nftables.TableFamilyIPv4: "ip", nftables.TableFamilyINet: "inet"} {
 		chains, err := c.ListChainsOfTableFamily(family)
 		if err != nil {
-			return nil, fmt.Errorf("list nftables chains: %w", err)
+			return nil, t.reset(fmt.Errorf("list nftables chains: %w", err))
 		}
 		for _, ch := range chains {
 			if ch.Type == nftables.ChainTypeFilter && ch.Hooknum != nil && *ch.Hooknum == *nftables.ChainHookForward &&
@@ -188,8 +190,13 @@ func (t *Table) ForwardDrops() ([]string, error) {
 // socketBytes is for the acknowledgements of a full write, which the kernel sends before we read the first.
 const socketBytes = 64 << 20
 
+// conn returns the connection to the kernel. It is kept: to close one waits until the kernel has freed what
+// earlier changes deleted, which takes longer than the changes.
 func (t *Table) conn() (*nftables.Conn, error) {
-	opts := []nftables.ConnOption{nftables.WithSockOptions(
+	if t.netlink != nil {
+		return t.netlink, nil
+	}
+	opts := []nftables.ConnOption{nftables.AsLasting(), nftables.WithSockOptions(
 		func(c *netlink.Conn) error { return c.SetReadBuffer(socketBytes) },
 		func(c *netlink.Conn) error { return c.SetWriteBuffer(socketBytes) },
 	)}
@@ -200,7 +207,20 @@ func (t *Table) conn() (*nftables.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("nftables: %w", err)
 	}
+	t.netlink = c
 	return c, nil
+}
+
+// Close closes the connection to the kernel. The table stays.
+func (t *Table) Close() { _ = t.reset(nil) }
+
+// reset passes an error on. The connection is given up with it: it may still hold the rest of an answer.
+func (t *Table) reset(err error) error {
+	if t.netlink != nil {
+		_ = t.netlink.CloseLasting()
+		t.netlink = nil
+	}
+	return err
 }
 
 // change writes the changes to the batch and to what we know. It reports whether a group with affinity lost a
@@ -257,13 +277,13 @@ func (t *Table) frontend(f ruleset.Frontend) (*nftables.Set, []byte) {
 	return t.sets.services, append(f.Addr.AsSlice(), rest...)
 }
 
-func (t *Table) byID(id uint64) *group {
+// byID returns the groups by their number in the affinity map.
+func (t *Table) byID() map[uint64]*group {
+	m := make(map[uint64]*group, len(t.groups))
 	for _, g := range t.groups {
-		if g.id == id {
-			return g
-		}
+		m[g.id] = g
 	}
-	return nil
+	return m
 }
 
 func backendData(a netip.AddrPort) []byte {
