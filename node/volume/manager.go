@@ -115,7 +115,7 @@ func (m *Manager) mount(pod *corev1.Pod, v *corev1.Volume, f podconfig.Facts) er
 	case v.HostPath != nil:
 		return checkHostPath(v.HostPath)
 	case v.PersistentVolumeClaim != nil, v.Ephemeral != nil:
-		return mountClaim(pod, v, f.Snapshot)
+		return m.mountClaim(pod, v, f.Snapshot)
 	case v.ConfigMap != nil:
 		p, err := configMapPayload(pod, v.ConfigMap, f.Snapshot)
 		return m.project(pod, dir, p, err, false)
@@ -145,7 +145,7 @@ func (m *Manager) project(pod *corev1.Pod, dir string, p payload, err error, sec
 		return fmt.Errorf("make volume directory: %w", err)
 	}
 	if secret && os.Geteuid() == 0 {
-		if err := tmpfs(dir, 0, 0o755); err != nil {
+		if err := tmpfs(dir, 0, 0o755, nil); err != nil {
 			return err
 		}
 	}
@@ -182,12 +182,30 @@ func giveDir(dir string, gid *int64) error {
 	return nil
 }
 
+// emptyDir makes a directory of the pod's own. One that exists is left alone: its owner may have changed its mode.
 func emptyDir(pod *corev1.Pod, src *corev1.EmptyDirVolumeSource, dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("make volume directory: %w", err)
+	gid := fsGroup(pod)
+	if _, err := os.Stat(dir); os.IsNotExist(err) {
+		// It gets its name when it is complete, so that a directory that exists is a finished one.
+		making := dir + ".making"
+		if err := os.MkdirAll(making, 0o755); err != nil {
+			return fmt.Errorf("make volume directory: %w", err)
+		}
+		if err := os.Chmod(making, 0o777); err != nil { // beyond the umask
+			return fmt.Errorf("set mode of volume: %w", err)
+		}
+		if err := giveDir(making, gid); err != nil {
+			return err
+		}
+		if err := os.Rename(making, dir); err != nil {
+			return fmt.Errorf("make volume directory: %w", err)
+		}
+	} else if err != nil {
+		return fmt.Errorf("look at volume directory: %w", err)
 	}
 	switch src.Medium {
 	case corev1.StorageMediumDefault:
+		return nil
 	case corev1.StorageMediumMemory:
 		size := int64(0)
 		all := resource.PodLimits(pod, resource.PodResourcesOptions{})
@@ -197,16 +215,9 @@ func emptyDir(pod *corev1.Pod, src *corev1.EmptyDirVolumeSource, dir string) err
 		if src.SizeLimit != nil && !src.SizeLimit.IsZero() && (size == 0 || src.SizeLimit.Value() < size) {
 			size = src.SizeLimit.Value()
 		}
-		if err := tmpfs(dir, size, 0o777); err != nil {
-			return err
-		}
-	default:
-		return fmt.Errorf("unknown storage medium %q", src.Medium)
+		return tmpfs(dir, size, 0o777, gid)
 	}
-	if err := os.Chmod(dir, 0o777); err != nil {
-		return fmt.Errorf("set mode of volume: %w", err)
-	}
-	return giveDir(dir, fsGroup(pod))
+	return fmt.Errorf("unknown storage medium %q", src.Medium)
 }
 
 // claimed returns the PersistentVolume of a claim volume.
@@ -242,7 +253,7 @@ func pvPath(pv *corev1.PersistentVolume) (string, error) {
 	return "", fmt.Errorf("PV %s is of a type that this node does not support", pv.Name)
 }
 
-func mountClaim(pod *corev1.Pod, v *corev1.Volume, snap *view.Snapshot) error {
+func (m *Manager) mountClaim(pod *corev1.Pod, v *corev1.Volume, snap *view.Snapshot) error {
 	pv, readOnly, err := claimed(pod, v, snap)
 	if err != nil {
 		return err
@@ -269,8 +280,18 @@ func mountClaim(pod *corev1.Pod, v *corev1.Volume, snap *view.Snapshot) error {
 		return fmt.Errorf("PV %s: path %q does not exist", pv.Name, path)
 	}
 	if gid := fsGroup(pod); gid != nil && !readOnly && st.IsDir() && pv.Spec.HostPath == nil {
+		// Once in the pod's life: not again under running containers when the agent restarts.
+		given := filepath.Join(m.PodDir(pod.UID), "volumes", "kubernetes.io~local-volume", v.Name)
+		if _, err := os.Stat(given); err == nil {
+			return nil
+		}
 		policy := pod.Spec.SecurityContext.FSGroupChangePolicy
-		return giveTree(path, *gid, policy != nil && *policy == corev1.FSGroupChangeOnRootMismatch)
+		if err := giveTree(path, *gid, policy != nil && *policy == corev1.FSGroupChangeOnRootMismatch); err != nil {
+			return err
+		}
+		if err := os.MkdirAll(given, 0o750); err != nil {
+			return fmt.Errorf("note fsGroup of volume: %w", err)
+		}
 	}
 	return nil
 }

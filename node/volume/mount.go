@@ -15,8 +15,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tmpfs mounts a file system in memory on dir, unless there is one. size 0 means the kernel's default.
-func tmpfs(dir string, size int64, mode os.FileMode) error {
+// tmpfs mounts a file system in memory on dir, unless there is one. size 0 means the
+// kernel's default; its root belongs to the group, if there is one.
+func tmpfs(dir string, size int64, mode os.FileMode, gid *int64) error {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
 		return fmt.Errorf("look at volume directory: %w", err)
@@ -27,6 +28,9 @@ func tmpfs(dir string, size int64, mode os.FileMode) error {
 		return nil
 	}
 	options := "mode=" + strconv.FormatUint(uint64(mode), 8)
+	if gid != nil {
+		options = "mode=2" + strconv.FormatUint(uint64(mode), 8) + ",gid=" + strconv.FormatInt(*gid, 10)
+	}
 	if size > 0 {
 		options += ",size=" + strconv.FormatInt(size, 10)
 	}

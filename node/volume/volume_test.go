@@ -357,6 +357,19 @@ func TestMemoryVolumeHasItsSizeAndGoesAway(t *testing.T) {
 	}
 }
 
+func TestVolumesOfRunningPodsAreLeftAlone(t *testing.T) {
+	m := volume.New(t.TempDir())
+	pod := podWith(vol("v", corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}))
+	dir := mount(t, m, pod, facts())
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	mount(t, m, pod, facts()) // as after a restart of the agent
+	if st, err := os.Stat(dir); err != nil || st.Mode().Perm() != 0o700 {
+		t.Errorf("%v, %v", st, err)
+	}
+}
+
 func TestFSGroupOwnsTheVolume(t *testing.T) {
 	needRoot(t)
 	m := volume.New(t.TempDir())
