@@ -18,7 +18,7 @@ type Faults struct {
 	LostRequest float64 // a write never arrives; the caller gets a timeout
 	LostAnswer  float64 // a write is done; the caller gets a timeout
 	Conflict    float64 // a write is refused as if someone had been faster
-	Lag         float64 // a view arrives seconds late rather than milliseconds
+	Lag         float64 // a view, a write or an answer arrives seconds late rather than milliseconds
 	Crash       float64 // per second and process
 }
 

@@ -96,7 +96,7 @@ func (p *process) notify() {
 	})
 }
 
-// latency is how long a write is on its way.
+// latency is how long a write, or its answer, is on its way. A slow one may outlive its sender.
 func (p *process) latency() time.Duration {
 	return p.r.between(100*time.Microsecond, 20*time.Millisecond)
 }
