@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
@@ -110,6 +111,35 @@ func TestFirstPacketsOfAPodAreNotLost(t *testing.T) {
 			if info.Total_retrans > 0 {
 				t.Fatalf("%s: the first packet had to be sent again", c.to)
 			}
+		}
+	}
+}
+
+func TestPodsReachTheClusterDNSAddressOnTheNode(t *testing.T) {
+	m := newMachine(t)
+	p := m.pod()
+	address := m.net.ClusterDNS().String() + ":53"
+	if address != "10.96.0.10:53" {
+		t.Fatal(address)
+	}
+	m.host.echo(address, "dns")
+	// A Service of that address, as clusters have one, changes nothing.
+	m.source.put(service("kube-dns", "10.96.0.10", nil, port(53, "UDP")))
+	for _, from := range []*space{p.space, m.host} {
+		var c net.Conn
+		var err error
+		from.do(func() { c, err = net.Dial("udp4", address) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := c.Write([]byte("?")); err != nil {
+			t.Fatal(err)
+		}
+		buf := make([]byte, 10)
+		c.SetDeadline(time.Now().Add(5 * time.Second))
+		if n, err := c.Read(buf); string(buf[:n]) != "dns" {
+			t.Fatal(string(buf[:n]), err)
 		}
 	}
 }

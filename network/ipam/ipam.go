@@ -6,13 +6,14 @@
 package ipam
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 )
 
-// ErrExhausted means that every address of the range is held.
-var ErrExhausted = errors.New("no address is free")
+// ExhaustedError means that every address of the range is held.
+type ExhaustedError struct{ Pool netip.Prefix }
+
+func (e ExhaustedError) Error() string { return fmt.Sprintf("no address is free in %s", e.Pool) }
 
 // Next returns the first address behind the cursor that is neither held nor reserved by [Usable]; it goes round
 // at the end of the range. An invalid cursor begins at the start. The address is the next cursor.
@@ -30,7 +31,7 @@ func Next(pool netip.Prefix, cursor netip.Addr, held func(netip.Addr) bool) (net
 			return a, nil
 		}
 		if a == cursor {
-			return netip.Addr{}, fmt.Errorf("%w in %s", ErrExhausted, pool)
+			return netip.Addr{}, ExhaustedError{pool}
 		}
 	}
 }

@@ -55,7 +55,7 @@ func TestNoAddressHasTwoHolders(t *testing.T) {
 				continue
 			}
 			a, err := ipam.Next(pool, cursor, func(a netip.Addr) bool { return held[a] })
-			if errors.Is(err, ipam.ErrExhausted) {
+			if errors.As(err, new(ipam.ExhaustedError)) {
 				if want := max(1<<(32-pool.Bits())-3, 0); len(held) != want {
 					t.Fatalf("exhausted with %d of %d held", len(held), want)
 				}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -25,34 +26,37 @@ func (h *Host) Forget(flows []Flow) error {
 	if len(flows) == 0 {
 		return nil
 	}
-	filters := make([]netlink.CustomConntrackFilter, len(flows))
-	for i := range flows {
-		filters[i] = &flows[i]
+	stale := make(staleFlows, len(flows))
+	for _, f := range flows {
+		stale[flowKey{f.Protocol, f.Addr, f.Port}] = f.Keep
 	}
-	if _, err := h.nl.ConntrackDeleteFilters(netlink.ConntrackTable, unix.AF_INET, filters...); err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+	if _, err := h.nl.ConntrackDeleteFilters(netlink.ConntrackTable, unix.AF_INET, stale); err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
 		return fmt.Errorf("remove conntrack entries: %w", err)
 	}
 	return nil
 }
 
+type flowKey struct {
+	protocol uint8
+	addr     netip.Addr
+	port     uint16
+}
+
+// staleFlows has what is still good for each kind of connection that is to be looked at.
+type staleFlows map[flowKey][]netip.AddrPort
+
 // MatchConntrackFlow implements netlink.CustomConntrackFilter.
-func (f *Flow) MatchConntrackFlow(c *netlink.ConntrackFlow) bool {
-	if c.Forward.Protocol != f.Protocol || c.Forward.DstPort != f.Port {
-		return false
-	}
-	if to, ok := netip.AddrFromSlice(c.Forward.DstIP); f.Addr.IsValid() && (!ok || to.Unmap() != f.Addr) {
-		return false
-	}
-	if !f.Addr.IsValid() && c.Reverse.SrcIP.Equal(c.Forward.DstIP) {
-		return false // somebody else's traffic to such a port
-	}
+func (s staleFlows) MatchConntrackFlow(c *netlink.ConntrackFlow) bool {
+	to, _ := netip.AddrFromSlice(c.Forward.DstIP)
 	from, _ := netip.AddrFromSlice(c.Reverse.SrcIP)
-	for _, k := range f.Keep {
-		if k == netip.AddrPortFrom(from.Unmap(), c.Reverse.SrcPort) {
+	keep, ok := s[flowKey{c.Forward.Protocol, to.Unmap(), c.Forward.DstPort}]
+	if !ok {
+		// A port of the node; but not somebody else's traffic to such a port elsewhere, which is not translated.
+		if keep, ok = s[flowKey{c.Forward.Protocol, netip.Addr{}, c.Forward.DstPort}]; !ok || from == to {
 			return false
 		}
 	}
-	return true
+	return !slices.Contains(keep, netip.AddrPortFrom(from.Unmap(), c.Reverse.SrcPort))
 }
 
 // ForgetRanges removes recorded connections that begin or end in one of the ranges.
