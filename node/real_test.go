@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -13,17 +14,22 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	imagespec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/tools/remotecommand"
+	"k8s.io/client-go/transport/spdy"
 
 	"sampan/kind"
 	"sampan/node"
@@ -39,6 +45,29 @@ func (i busyboxImages) Open(context.Context, string) (podruntime.Image, error) {
 	return podruntime.Image{ID: "sha256:busybox", Layers: []string{i.layer}, Config: imagespec.ImageConfig{
 		Env: []string{"PATH=/bin"}, Cmd: []string{"/bin/sh"}}}, nil
 }
+
+// loopback is a pod network that has nothing but loopback.
+type loopback struct{}
+
+func (loopback) Attach(_ context.Context, a podruntime.Attachment) ([]netip.Addr, error) {
+	ns, err := netns.GetFromPath(a.NetNS)
+	if err != nil {
+		return nil, err
+	}
+	defer ns.Close()
+	h, err := netlink.NewHandleAt(ns)
+	if err != nil {
+		return nil, err
+	}
+	defer h.Close()
+	lo, err := h.LinkByName("lo")
+	if err != nil {
+		return nil, err
+	}
+	return []netip.Addr{netip.MustParseAddr("127.0.0.1")}, h.LinkSetUp(lo)
+}
+
+func (loopback) Detach(context.Context, string) error { return nil }
 
 // machine is a node with real processes.
 type machine struct {
@@ -81,7 +110,7 @@ func newMachine(t *testing.T) *machine {
 	if err := os.WriteFile(filepath.Join(layer, "bin/busybox"), data, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, applet := range strings.Fields("sh cat echo ls sleep id hostname touch test mount nslookup") {
+	for _, applet := range strings.Fields("sh cat echo ls sleep id hostname touch test mount nc") {
 		if err := os.Symlink("busybox", filepath.Join(layer, "bin", applet)); err != nil {
 			t.Fatal(err)
 		}
@@ -113,7 +142,7 @@ func (m *machine) start() {
 		m.t.Fatal(err)
 	}
 	log := slog.New(slog.NewTextHandler(m.t.Output(), nil))
-	m.runtime, err = podruntime.New(ctx, podruntime.Config{Driver: driver, Images: busyboxImages{m.dir + "/rootfs"}, Instance: instance, Log: log})
+	m.runtime, err = podruntime.New(ctx, podruntime.Config{Driver: driver, Images: busyboxImages{m.dir + "/rootfs"}, Network: loopback{}, Instance: instance, Log: log})
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -183,6 +212,53 @@ func (m *machine) sh(server *httptest.Server, pod, command string) string {
 	return strings.TrimSpace(out.String())
 }
 
+// forward reads what a port of a pod says, as kubectl port-forward does.
+func (m *machine) forward(server *httptest.Server, pod string, port int) string {
+	m.t.Helper()
+	u, err := url.Parse(server.URL + "/portForward/default/" + pod)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	transport, upgrader, err := spdy.RoundTripperFor(&rest.Config{Host: server.URL})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	dialer := spdy.NewDialer(upgrader, &http.Client{Transport: transport}, http.MethodPost, u)
+	stop, ready := make(chan struct{}), make(chan struct{})
+	fw, err := portforward.NewOnAddresses(dialer, []string{"127.0.0.1"}, []string{"0:" + strconv.Itoa(port)}, stop, ready, io.Discard, m.t.Output())
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- fw.ForwardPorts() }()
+	defer func() {
+		close(stop)
+		if err := <-done; err != nil {
+			m.t.Error(err)
+		}
+	}()
+	select {
+	case <-ready:
+	case err := <-done:
+		done <- nil
+		m.t.Fatal(err)
+	}
+	ports, err := fw.GetPorts()
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	conn, err := net.Dial("tcp", "127.0.0.1:"+strconv.Itoa(int(ports[0].Local)))
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	defer conn.Close()
+	data, err := io.ReadAll(conn)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return strings.TrimSpace(string(data))
+}
+
 func TestRealPod(t *testing.T) {
 	m := newMachine(t)
 	m.create(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "cm", Namespace: "default"}, Data: map[string]string{"greeting": "hello", "other": "x"}})
@@ -200,7 +276,7 @@ func TestRealPod(t *testing.T) {
 			{Name: "disk", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}},
 		}
 		c := &p.Spec.Containers[0]
-		c.Command = []string{"sh", "-c", "echo out $(GREETING); echo err >&2; trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done"}
+		c.Command = []string{"sh", "-c", "echo out $(GREETING); echo err >&2; (while :; do echo from the pod | nc -l -p 8080; done) & trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done"}
 		c.Env = []corev1.EnvVar{
 			{Name: "GREETING", ValueFrom: &corev1.EnvVarSource{ConfigMapKeyRef: &corev1.ConfigMapKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: "cm"}, Key: "greeting"}}},
 			{Name: "TWICE", Value: "$(GREETING) $(GREETING) $$(GREETING)"},
@@ -261,6 +337,10 @@ func TestRealPod(t *testing.T) {
 	}
 	if got := m.sh(server, "web", "while [ ! -e /cm/new ]; do sleep 0.01; done; cat /cm/greeting; ls /cm"); cmp.Diff(got, "byegreeting\nnew") != "" {
 		t.Errorf("after the update: %q", got)
+	}
+
+	if got := m.forward(server, "web", 8080); got != "from the pod" {
+		t.Errorf("port-forward: %q", got)
 	}
 
 	begin := time.Now()
