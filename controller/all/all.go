@@ -4,6 +4,7 @@ package all
 import (
 	"sampan/controller/deployment"
 	"sampan/controller/endpointslice"
+	"sampan/controller/eventttl"
 	"sampan/controller/garbage"
 	"sampan/controller/namespace"
 	"sampan/controller/nodelife"
@@ -34,6 +35,7 @@ func All(cfg Config) []plan.Controller {
 		garbage.New(cfg.Kinds),
 		garbage.NewPods(),
 		namespace.New(cfg.Kinds),
+		eventttl.New(),
 		nodelife.New(),
 		serviceaccount.New(),
 		serviceaccount.NewRootCA(cfg.CABundle),
