@@ -172,6 +172,12 @@ func (s *Server) sandboxSpec(id string, cfg *runtimeapi.PodSandboxConfig) (Sandb
 	if ns.GetUsernsOptions().GetMode() == runtimeapi.NamespaceMode_POD && len(ns.GetUsernsOptions().GetUids()) > 0 {
 		return spec, status.Error(codes.InvalidArgument, "user namespaces (hostUsers: false) are not supported by this runtime")
 	}
+	if !spec.HostNetwork {
+		// As containerd does it: in a network of its own any user may listen on any port, and ping.
+		defaults := map[string]string{"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647"}
+		maps.Copy(defaults, spec.Sysctls)
+		spec.Sysctls = defaults
+	}
 	if spec.HostNetwork {
 		spec.Hostname = "" // the UTS namespace is the node's too
 	}

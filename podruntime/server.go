@@ -12,14 +12,14 @@ import (
 
 // Config says how a Server is built.
 type Config struct {
-	// Instance names every cgroup and socket of this runtime, so that several share a machine.
-	Instance string
-	Images   Images
-	Network  Network
-	Driver   Driver
-	Log      *slog.Logger // nil: silent
-	// ShutdownGrace is how long RemoveAll lets containers end by themselves; zero: 10 seconds.
-	StreamAddr string // where exec, attach and port-forward listen; "" is 127.0.0.1:0
+	// Instance tells this runtime from others on the machine, in its Status and its logs. The driver names
+	// what it makes in the kernel after its own instance, which should be the same.
+	Instance   string
+	Images     Images
+	Network    Network
+	Driver     Driver
+	Log        *slog.Logger // nil: silent
+	StreamAddr string       // where exec, attach and port-forward listen; "" is 127.0.0.1:0
 }
 
 // Server is the CRI runtime service. Make it with [New].
@@ -36,7 +36,6 @@ type Server struct {
 	sandboxes  map[string]*sandbox
 	containers map[string]*container
 	names      map[string]string // CRI metadata as a string, to ID: guards against two of one attempt
-	streaming  bool
 	closed     bool
 }
 
@@ -50,7 +49,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{
-		cfg: cfg, log: cfg.Log, driver: cfg.Driver, events: newEvents(),
+		cfg: cfg, log: cfg.Log.With("instance", cfg.Instance), driver: cfg.Driver, events: newEvents(),
 		sandboxes:  map[string]*sandbox{},
 		containers: map[string]*container{},
 		names:      map[string]string{},

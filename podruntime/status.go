@@ -21,12 +21,17 @@ func (s *Server) Version(context.Context, *runtimeapi.VersionRequest) (*runtimea
 }
 
 // Status says whether pods can be run, and why not.
-func (s *Server) Status(context.Context, *runtimeapi.StatusRequest) (*runtimeapi.StatusResponse, error) {
+func (s *Server) Status(_ context.Context, req *runtimeapi.StatusRequest) (*runtimeapi.StatusResponse, error) {
 	ready := &runtimeapi.RuntimeCondition{Type: runtimeapi.RuntimeReady, Status: true}
 	if s.facts.Problem != "" {
 		ready.Status, ready.Reason, ready.Message = false, "NodePrerequisite", s.facts.Problem
 	}
+	var info map[string]string
+	if req.Verbose {
+		info = map[string]string{"instance": s.cfg.Instance, "cgroupRoot": s.facts.CgroupRoot, "cgroupProblem": s.facts.CgroupReason}
+	}
 	return &runtimeapi.StatusResponse{
+		Info: info,
 		Status: &runtimeapi.RuntimeStatus{Conditions: []*runtimeapi.RuntimeCondition{
 			ready, {Type: runtimeapi.NetworkReady, Status: true},
 		}},

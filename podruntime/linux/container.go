@@ -182,7 +182,7 @@ func (d *Driver) Sweep(ctx context.Context, sandboxes, containers map[string]boo
 		return nil
 	}
 	// Nothing is to remain: the folders and the instance's cgroup go too.
-	for _, dir := range []string{d.recordsDir(), d.upperDir(""), d.podDir(""), d.containerDir(""), d.ociDir(), filepath.Join(d.cfg.State, "bin")} {
+	for _, dir := range []string{d.recordsDir(), d.upperDir(""), d.podDir(""), d.containerDir(""), d.ociDir(), d.binDir()} {
 		if err := os.RemoveAll(dir); err != nil {
 			return err
 		}

@@ -353,3 +353,31 @@ func TestStartErrorsNameTheCause(t *testing.T) {
 		}
 	}
 }
+
+// An image may have more layers, in longer paths, than mount(2) takes on its page of options.
+func TestImageOfManyLayers(t *testing.T) {
+	m := newMachine(t)
+	base := m.images.layer
+	parent := filepath.Join(t.TempDir(), strings.Repeat("long", 30))
+	for i := range 60 {
+		layer := filepath.Join(parent, "layer-"+strconv.Itoa(i))
+		if err := os.MkdirAll(layer, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(layer, "file"), []byte(strconv.Itoa(i)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		m.images.more = append(m.images.more, layer)
+	}
+	m.images.more = append(m.images.more, base)
+	if err := m.server.Close(); err != nil {
+		t.Fatal(err)
+	}
+	m.boot()
+	if got := out(t, m.suite().RunPod(t), "cat /file; echo; echo mine >/file; cat /file"); got != "0\nmine" {
+		t.Errorf("got %q", got)
+	}
+	if data, err := os.ReadFile(filepath.Join(parent, "layer-0", "file")); err != nil || string(data) != "0" {
+		t.Errorf("the layer now holds %q, %v", data, err)
+	}
+}

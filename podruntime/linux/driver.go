@@ -5,7 +5,7 @@
 //
 //	Root/records/<name>              the server's records
 //	Root/containers/<id>/{upper,work} what a container wrote to its root
-//	State/bin/<hash>/{pause,ocirun}  the embedded helpers, written out once
+//	Root/bin/<hash>/{pause,ocirun}   the embedded helpers, written out once; a /run may be mounted noexec
 //	State/pods/<id>/                 ctl (the pause process' socket), exits/<container>, resolv.conf, hosts, hostname, shm
 //	State/containers/<id>/           bundle.json, process.json, rootfs (mount point)
 //	State/oci/<id>/                  libcontainer's state
@@ -79,9 +79,28 @@ func New(cfg Config) (*Driver, error) {
 		return nil, err
 	}
 	d.cgroup, d.facts = look(cfg.Instance)
+	if d.facts.Problem == "" {
+		d.facts.Problem = rootProblem(cfg.Root)
+	}
 	return d, nil
 }
 
+// rootProblem says why pods cannot live under a data folder, "" if they can.
+func rootProblem(root string) string {
+	var st unix.Statfs_t
+	if err := unix.Statfs(root, &st); err != nil {
+		return fmt.Sprintf("file system of %s: %v", root, err)
+	}
+	switch {
+	case st.Type == unix.OVERLAYFS_SUPER_MAGIC:
+		return root + " is on overlayfs (as in a container's own root), which cannot hold the root of a container: choose a --data-dir on a volume or on a disk"
+	case st.Flags&unix.ST_NOEXEC != 0:
+		return root + " is on a file system that is mounted noexec: choose a --data-dir on another one"
+	}
+	return ""
+}
+
+func (d *Driver) binDir() string                { return filepath.Join(d.cfg.Root, "bin") }
 func (d *Driver) recordsDir() string            { return filepath.Join(d.cfg.Root, "records") }
 func (d *Driver) upperDir(id string) string     { return filepath.Join(d.cfg.Root, "containers", id) }
 func (d *Driver) podDir(id string) string       { return filepath.Join(d.cfg.State, "pods", id) }

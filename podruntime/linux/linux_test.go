@@ -17,10 +17,17 @@ import (
 )
 
 // images has one image, "busybox": a folder with Debian's static busybox.
-type images struct{ layer string }
+type images struct {
+	layer string
+	more  []string // layers instead of the one
+}
 
 func (i images) Open(context.Context, string) (podruntime.Image, error) {
-	return podruntime.Image{ID: "sha256:busybox", Layers: []string{i.layer}, Config: imagespec.ImageConfig{
+	layers := i.more
+	if layers == nil {
+		layers = []string{i.layer}
+	}
+	return podruntime.Image{ID: "sha256:busybox", Layers: layers, Config: imagespec.ImageConfig{
 		Env: []string{"PATH=/bin", "FROM_IMAGE=1"}, Cmd: []string{"/bin/sh"}}}, nil
 }
 
@@ -52,8 +59,14 @@ func newMachine(t testing.TB) *machine {
 	busybox, err := exec.LookPath("busybox")
 	require(t, err == nil, "needs busybox (Debian: busybox-static)")
 	dir := t.TempDir()
+	state := filepath.Join(dir, "run")
+	// As in production: on a tmpfs, if there is one.
+	if shm, err := os.MkdirTemp("/dev/shm", "sampan-test-"); err == nil {
+		t.Cleanup(func() { os.RemoveAll(shm) })
+		state = shm
+	}
 	m := &machine{t: t, logs: filepath.Join(dir, "logs"), images: images{layer: filepath.Join(dir, "rootfs")},
-		cfg: linux.Config{Root: filepath.Join(dir, "data"), State: filepath.Join(dir, "run"),
+		cfg: linux.Config{Root: filepath.Join(dir, "data"), State: state,
 			Instance: "test" + filepath.Base(filepath.Dir(dir))[max(0, len(filepath.Base(filepath.Dir(dir)))-8):]}}
 	makeRootfs(t, m.images.layer, busybox)
 	m.boot()
@@ -146,7 +159,7 @@ func (m *machine) checkNothingLeft() {
 	}
 	for _, c := range commands {
 		data, _ := os.ReadFile(c) // it may have ended
-		if strings.Contains(string(data), m.cfg.State) {
+		if strings.Contains(string(data), m.cfg.State) || strings.Contains(string(data), m.cfg.Root) {
 			m.t.Errorf("process left: %s %q", c, data)
 		}
 	}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// parsed is a log read back: the text of a stream, and the longest piece.
+func parsed(t interface{ Fatalf(string, ...any) }, path, stream string) (text string, longest int) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	var b strings.Builder
+	for line := range strings.Lines(string(data)) {
+		f := strings.SplitN(strings.TrimSuffix(line, "\n"), " ", 4)
+		if len(f) != 4 || len(f[0]) != len("2026-01-01T00:00:00.000000000Z") {
+			t.Fatalf("line %q", line)
+		}
+		if _, err := time.Parse(time.RFC3339Nano, f[0]); err != nil {
+			t.Fatalf("line %q: %v", line, err)
+		}
+		if f[1] != stream {
+			continue
+		}
+		b.WriteString(f[3])
+		longest = max(longest, len(f[3]))
+		if f[2] == "F" {
+			b.WriteByte('\n')
+		}
+	}
+	return b.String(), longest
+}
+
+// However the output is cut into reads, the log holds it exactly, in pieces of at most 16 KiB.
+func TestLogHoldsWhatWasPrinted(t *testing.T) {
+	dir := t.TempDir()
+	n := 0
+	rapid.Check(t, func(t *rapid.T) {
+		n++
+		path := filepath.Join(dir, "log")
+		if err := os.RemoveAll(path); err != nil {
+			t.Fatal(err)
+		}
+		l, problem := openLog(path)
+		if problem != "" {
+			t.Fatal(problem)
+		}
+		w := lineWriter{log: l, stream: "stdout"}
+		var want strings.Builder
+		for range rapid.IntRange(0, 8).Draw(t, "reads") {
+			piece := rapid.StringMatching(`[ab \n]{0,20}`).Draw(t, "piece")
+			if rapid.IntRange(0, 3).Draw(t, "long") == 0 {
+				piece += strings.Repeat("x", rapid.IntRange(lineBytesMax-30, lineBytesMax).Draw(t, "length"))
+				piece = piece[:min(len(piece), lineBytesMax)]
+			}
+			want.WriteString(piece)
+			w.write([]byte(piece))
+		}
+		w.end()
+		l.close()
+		text, longest := parsed(t, path, "stdout")
+		expected := want.String()
+		if !strings.HasSuffix(expected, "\n") && expected != "" && text != expected {
+			expected += "\n" // an unfinished last line is logged as a line
+		}
+		if text != expected {
+			t.Fatalf("log holds %d bytes, printed were %d", len(text), len(expected))
+		}
+		if longest > lineBytesMax {
+			t.Fatalf("a piece of %d bytes", longest)
+		}
+	})
+}
+
+func TestOOMKillIsReadFromEitherCgroupVersion(t *testing.T) {
+	dir := t.TempDir()
+	for text, want := range map[string]bool{
+		"oom_kill_disable 0\nunder_oom 0\noom_kill 0\n":               false,
+		"oom_kill_disable 0\nunder_oom 0\noom_kill 2\n":               true,
+		"low 0\nhigh 0\nmax 3\noom 1\noom_kill 1\noom_group_kill 0\n": true,
+		"low 0\nhigh 0\nmax 3\noom 1\noom_kill 0\n":                   false,
+		"": false,
+	} {
+		path := filepath.Join(dir, "events")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := oomKilled(path); got != want {
+			t.Errorf("%q: %v, want %v", text, got, want)
+		}
+	}
+	if oomKilled(filepath.Join(dir, "nothing")) || oomKilled("") {
+		t.Error("a file that is not there tells of an OOM kill")
+	}
+}
