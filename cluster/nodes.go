@@ -110,6 +110,7 @@ func runNode(ctx context.Context, s Settings, a *api, c client.Client, recorder 
 		ClusterDomain: clusterDomain,
 		NodeAddresses: addresses,
 		PodCIDR:       s.PodCIDR,
+		Labels:        map[string]string{"node-role.kubernetes.io/control-plane": ""},
 		Instance:      s.Instance,
 		Events:        recorder,
 		Log:           log,
@@ -120,6 +121,7 @@ func runNode(ctx context.Context, s Settings, a *api, c client.Client, recorder 
 	a.nodes.agents.set(s.NodeName, agent.Handler())
 
 	parts, ctx := errgroup.WithContext(ctx)
+	parts.Go(func() error { return images.Sweep(ctx) })
 	parts.Go(func() error { return apiserver.Serve(ctx, inner, a.tls(), a.server.Handler(), log) })
 	parts.Go(func() error { return pods.Run(ctx) })
 	parts.Go(func() error { return names.Run(ctx) })

@@ -171,18 +171,25 @@ spec:
 	}
 	// No pod of the deployment is left over: three containers, three pause processes, and the witness.
 	m.kubectl("wait", "--for=jsonpath={.status.replicas}=3", "deployment/web", "--timeout=30s")
-	if n := len(sleepers(t, m)); n != 4 {
-		t.Errorf("%d containers run, want 4: %v", n, sleepers(t, m))
+	for line := range strings.Lines(m.kubectl("get", "pods", "-o", `jsonpath={range .items[*]}{.metadata.name} {.metadata.deletionTimestamp}{"\n"}{end}`)) {
+		if f := strings.Fields(line); len(f) == 2 {
+			m.kubectl("wait", "--for=delete", "pod/"+f[0], "--timeout=30s")
+		}
+	}
+	if found := sleepers(m); len(found) != 4 {
+		t.Errorf("%d containers run, want 4:\n%s\nof the pods\n%s", len(found), strings.Join(found, "\n"),
+			m.kubectl("get", "pods", "-o", `jsonpath={range .items[*]}{.metadata.uid} {.metadata.name} {.status.phase} {.metadata.deletionTimestamp}{"\n"}{end}`))
 	}
 	f.kill(t)
 }
 
-// sleepers returns the containers' processes: those of the instance's cgroups that run sleep.
-func sleepers(t *testing.T, m *machine) (found []string) {
-	t.Helper()
+// sleepers returns the containers' processes that run sleep, with the cgroup that names their pod.
+func sleepers(m *machine) (found []string) {
 	for _, p := range processes(m.dataDir, cluster.InstanceOf(m.dataDir)) {
-		if strings.HasSuffix(strings.TrimSpace(p), "sleep 100000") {
-			found = append(found, p)
+		if pid, command, _ := strings.Cut(p, ": "); strings.TrimSpace(command) == "sleep 100000" {
+			cgroup, _ := os.ReadFile(filepath.Join("/proc", pid, "cgroup"))
+			first, _, _ := strings.Cut(string(cgroup), "\n")
+			found = append(found, pid+" "+first)
 		}
 	}
 	return found

@@ -58,7 +58,7 @@ spec:
 	expect("2/2", "get", "deployments")
 	expect("1/1     Running", "get", "pods")
 	expect("control-plane", "get", "nodes", "-o", "wide")
-	expect("Normal  Scheduled", "describe", "pod", pod)
+	expect("Successfully assigned default/", "describe", "pod", pod)
 	expect("NewReplicaSetAvailable", "describe", "deployment", "web")
 	expect("KubeletReady", "describe", "node")
 	expect("started", "logs", pod)

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -130,8 +131,9 @@ func (m *machine) tearDown() {
 	if m.t.Failed() && m.started {
 		log, _ := os.ReadFile(filepath.Join(m.dataDir, "server.log"))
 		m.t.Logf("the server's log:\n%s", tail(log, 60))
-		out, _ := m.try("bin/kubectl", "get", "pods,events", "-A", "-o", "wide")
-		m.t.Logf("pods and events:\n%s", out)
+		pods, _ := m.try("bin/kubectl", "get", "pods", "-A")
+		warnings, _ := m.try("bin/kubectl", "events", "-A", "--types=Warning")
+		m.t.Logf("pods:\n%s\nwarnings:\n%s", pods, tail([]byte(warnings), 30))
 	}
 	if out, err := m.try("bin/sampan", "down", "--purge"); err != nil {
 		m.t.Errorf("down: %v\n%s", err, out)
@@ -223,28 +225,26 @@ func (m *machine) apply(manifest string) {
 	m.kubectl("apply", "-f", file)
 }
 
-// importBusybox makes the image busybox:e2e of Debian's static busybox.
+// importBusybox makes the image busybox:e2e of Debian's static busybox and package e2e/peer.
 func (m *machine) importBusybox() {
 	m.t.Helper()
 	rootfs := filepath.Join(m.t.TempDir(), "rootfs")
-	for _, dir := range []string{"bin", "etc", "tmp", "proc", "sys", "dev"} {
-		if err := os.MkdirAll(filepath.Join(rootfs, dir), 0o755); err != nil {
-			m.t.Fatal(err)
-		}
-	}
-	busybox, err := os.ReadFile("/bin/busybox")
-	if err != nil {
-		m.t.Fatalf("busybox-static is needed: %v", err)
-	}
-	if err := os.WriteFile(filepath.Join(rootfs, "bin/busybox"), busybox, 0o755); err != nil {
-		m.t.Fatal(err)
-	}
-	for _, applet := range []string{"sh", "sleep", "httpd", "wget", "cat", "ls", "echo", "hostname", "nslookup", "nc", "dd", "touch", "true", "false", "id", "mkdir", "kill", "seq", "env", "head", "tail", "grep", "test", "stat"} {
-		if err := os.Symlink("busybox", filepath.Join(rootfs, "bin", applet)); err != nil {
-			m.t.Fatal(err)
-		}
-	}
+	buildRootfs(m.t, rootfs)
 	m.must("bin/sampan", "image", "import", rootfs, "--tag", "busybox:e2e")
+}
+
+// buildRootfs makes a root file system with busybox and peer.
+func buildRootfs(t *testing.T, dir string) {
+	t.Helper()
+	script := `set -e
+mkdir -p "$1/bin" "$1/etc" "$1/tmp"
+cp /bin/busybox "$1/bin/busybox"
+for applet in $(/bin/busybox --list); do [ $applet = busybox ] || ln -s busybox "$1/bin/$applet"; done
+CGO_ENABLED=0 "$2" build -trimpath -ldflags '-s -w' -o "$1/bin/peer" ./peer`
+	golang := cmp.Or(os.Getenv("GO"), filepath.Join(runtime.GOROOT(), "bin/go"))
+	if out, err := exec.Command("sh", "-c", script, "sh", dir, golang).CombinedOutput(); err != nil {
+		t.Fatalf("root file system of the test image: %v\n%s", err, out)
+	}
 }
 
 // httpClient returns a client whose connections come from the outside namespace, one per request.

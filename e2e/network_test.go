@@ -31,7 +31,7 @@ spec:
       containers:
         - name: web
           image: busybox:e2e
-          command: [sh, -c, "mkdir -p /www/cgi-bin; hostname > /www/index.html; exec httpd -f -p 8080 -h /www"]
+          command: [sh, -c, "exec peer serve :8080 $(hostname)"]
           ports: [{name: http, containerPort: 8080}]
           readinessProbe: {tcpSocket: {port: http}, periodSeconds: 1}
         - name: beside
@@ -63,7 +63,7 @@ spec:
 	m.kubectl("rollout", "status", "statefulset/web", "--timeout=60s")
 	m.kubectl("wait", "--for=condition=Ready", "pod/client", "--timeout=30s")
 	fetch := func(pod, container, url string) (string, error) {
-		out, err := m.try("bin/kubectl", "exec", pod, "-c", container, "--", "wget", "-q", "-T", "5", "-O", "-", url)
+		out, err := m.try("bin/kubectl", "exec", pod, "-c", container, "--", "peer", "fetch", url)
 		return strings.TrimSpace(out), err
 	}
 	want := func(pod, container, url, body string) {
@@ -85,7 +85,7 @@ spec:
 	// Exactly in turn: 30 connections from one pod, ten for each. One of the three is the pod itself, so
 	// this also shows that a pod reaches itself through its Service.
 	served := map[string]int{}
-	out := m.kubectl("exec", "web-0", "-c", "beside", "--", "sh", "-c", "for i in $(seq 30); do wget -q -T 5 -O - http://web/; done")
+	out := m.kubectl("exec", "web-0", "-c", "beside", "--", "peer", "fetch", "-n", "30", "http://web/")
 	for line := range strings.Lines(out) {
 		served[strings.TrimSpace(line)]++
 	}
@@ -104,10 +104,10 @@ spec:
 	if out, err := fetch("client", "a", "http://nobody/"); err == nil || !strings.Contains(out, "refused") {
 		t.Errorf("a Service without endpoints: %v, %q, want a refused connection at once", err, out)
 	}
-	if out, err := m.try("bin/kubectl", "exec", "client", "--", "nslookup", "kubernetes.default.svc.cluster.local"); err != nil || !strings.Contains(out, "10.96.0.1") {
+	if out, err := m.try("bin/kubectl", "exec", "client", "--", "peer", "lookup", "kubernetes.default.svc.cluster.local"); err != nil || strings.TrimSpace(out) != "10.96.0.1" {
 		t.Errorf("the API's name: %v\n%s", err, out)
 	}
-	if out, err := m.try("bin/kubectl", "exec", "client", "--", "nslookup", "no-such-service.default.svc.cluster.local"); err == nil {
+	if out, err := m.try("bin/kubectl", "exec", "client", "--", "peer", "lookup", "no-such-service.default.svc.cluster.local"); err == nil {
 		t.Errorf("a name that does not exist resolves:\n%s", out)
 	}
 

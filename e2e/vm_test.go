@@ -88,15 +88,14 @@ rm -rf "$2"; mkdir -p "$(dirname "$2")"; mv "$1" "$2"`
 func buildInitramfs(t *testing.T, file, modules string) {
 	t.Helper()
 	dir := t.TempDir()
+	buildRootfs(t, filepath.Join(dir, "image"))
 	version := filepath.Base(modules)
 	script := fmt.Sprintf(`set -e
 dir=$1 modules=$2 root=$3 version=%s
-mkdir -p $dir/bin $dir/sbin $dir/lib/modules/$version $dir/etc $dir/image/bin $dir/image/etc $dir/image/tmp
+mkdir -p $dir/bin $dir/sbin $dir/lib/modules/$version $dir/etc
 cp /bin/busybox $dir/bin/busybox
 cp $root/bin/sampan $root/bin/kubectl $dir/bin/
 ln -s ../bin/busybox $dir/sbin/modprobe
-cp /bin/busybox $dir/image/bin/busybox
-for a in sh sleep httpd wget dd mkdir echo cat; do ln -s busybox $dir/image/bin/$a; done
 echo 'root:x:0:0:root:/root:/bin/sh' > $dir/etc/passwd
 cp $root/e2e/vm/init $root/e2e/vm/smoke $root/e2e/vm/smoke.yaml $dir/
 chmod 0755 $dir/init $dir/smoke
