@@ -6,6 +6,7 @@
 package plan
 
 import (
+	"reflect"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -146,9 +147,11 @@ func Define[In, Mem any](
 		Watches: watches,
 		Decide: func(snap *view.Snapshot, key view.Key, now time.Time, mem any) (Plan, any) {
 			m, _ := mem.(Mem)
-			return second(decide(gather(snap, key, now), m))
+			p, next := decide(gather(snap, key, now), m)
+			if reflect.ValueOf(&next).Elem().IsZero() {
+				return p, nil // nothing to remember, so a key that is gone can be forgotten
+			}
+			return p, next
 		},
 	}
 }
-
-func second[Mem any](p Plan, m Mem) (Plan, any) { return p, m }
