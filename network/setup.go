@@ -94,13 +94,13 @@ func tableFor(cfg Config, host *link.Host) *nft.Table {
 
 // warnOfFirewall says when the host's own firewall drops what pods send: we change nobody else's rules.
 func warnOfFirewall(cfg Config, table *nft.Table) {
-	drops, err := table.ForwardDrops()
+	drops, err := table.ForeignDrops()
 	switch {
 	case err != nil:
 		cfg.Log.Warn("could not look at the host's firewall", slog.Any("error", err))
 	case len(drops) > 0:
-		cfg.Log.Warn("the host's firewall drops forwarded packets that it does not know, so pods cannot reach each other or the outside; allow the pod range in it",
-			slog.String("tables", strings.Join(drops, ", ")), slog.String("podCIDR", cfg.PodCIDR.String()))
+		cfg.Log.Warn("the host's firewall drops packets that it has no rule for, so pods may not reach each other, the outside, cluster DNS or the API; allow the pod range in these chains",
+			slog.String("chains", strings.Join(drops, ", ")), slog.String("podCIDR", cfg.PodCIDR.String()))
 	}
 }
 

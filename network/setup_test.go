@@ -121,7 +121,7 @@ func TestForeignFirewallIsNamedAndLeftAlone(t *testing.T) {
 	m.config.Log = slog.New(slog.NewTextHandler(&log, nil))
 	m.start()
 	m.stop()
-	if !strings.Contains(log.String(), "level=WARN") || !strings.Contains(log.String(), `tables="ip filter"`) {
+	if !strings.Contains(log.String(), "level=WARN") || !strings.Contains(log.String(), `chains="ip filter FORWARD"`) {
 		t.Fatalf("no warning: %q", log.String())
 	}
 	if chains, err := c.ListChainsOfTableFamily(nftables.TableFamilyIPv4); err != nil || len(chains) == 0 {

@@ -163,9 +163,9 @@ func (t *Table) Remove() error {
 	return nil
 }
 
-// ForwardDrops returns the tables of others ("ip filter") whose policy is to drop what they do not know of the
-// packets that the host forwards.
-func (t *Table) ForwardDrops() ([]string, error) {
+// ForeignDrops returns the chains of others ("ip filter FORWARD") whose policy is to drop what they do not know:
+// of the packets that the host forwards, or of those that it receives.
+func (t *Table) ForeignDrops() ([]string, error) {
 	c, err := t.conn()
 	if err != nil {
 		return nil, err
@@ -177,9 +177,9 @@ func (t *Table) ForwardDrops() ([]string, error) {
 			return nil, t.reset(fmt.Errorf("list nftables chains: %w", err))
 		}
 		for _, ch := range chains {
-			if ch.Type == nftables.ChainTypeFilter && ch.Hooknum != nil && *ch.Hooknum == *nftables.ChainHookForward &&
+			if ch.Type == nftables.ChainTypeFilter && ch.Hooknum != nil && (*ch.Hooknum == *nftables.ChainHookForward || *ch.Hooknum == *nftables.ChainHookInput) &&
 				ch.Policy != nil && *ch.Policy == nftables.ChainPolicyDrop && ch.Table.Name != t.cfg.Name {
-				found = append(found, name+" "+ch.Table.Name)
+				found = append(found, name+" "+ch.Table.Name+" "+ch.Name)
 			}
 		}
 	}
