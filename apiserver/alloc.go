@@ -306,4 +306,3 @@ func keepAllocated(obj, cur kind.Object) {
 func invalidService(svc *corev1.Service, err *field.Error) error {
 	return apierrors.NewInvalid(corev1.SchemeGroupVersion.WithKind("Service").GroupKind(), svc.Name, field.ErrorList{err})
 }
-

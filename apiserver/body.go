@@ -7,6 +7,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -20,7 +21,7 @@ import (
 const bodyMax = 3 << 20
 
 // readBody returns a request's body, or 413.
-func readBody(r *http.Request) ([]byte, error) {
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if r.Body == nil || r.ContentLength == 0 {
 		return nil, nil
 	}
@@ -31,6 +32,11 @@ func readBody(r *http.Request) ([]byte, error) {
 	var buf bytes.Buffer
 	if r.ContentLength > 0 {
 		buf.Grow(int(r.ContentLength) + bytes.MinRead)
+	}
+	// A body that never ends must not hold its request for ever.
+	c := http.NewResponseController(w)
+	if c.SetReadDeadline(time.Now().Add(requestTimeout)) == nil {
+		defer c.SetReadDeadline(time.Time{})
 	}
 	n, err := buf.ReadFrom(io.LimitReader(r.Body, bodyMax+1))
 	switch {
@@ -66,7 +72,6 @@ func contentType(r *http.Request) (string, error) {
 			mediaJSON, mediaYAML, mediaProto),
 	}}
 }
-
 
 // decodeBody decodes what a client sent into obj, whose kind is want unless the body says otherwise. Unknown and
 // duplicate fields are refused, warned of or ignored as fieldValidation says.

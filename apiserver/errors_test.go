@@ -137,7 +137,7 @@ func TestForbiddenSaysWhoMayNotDoWhat(t *testing.T) {
 	h.StartTLS()
 	t.Cleanup(h.Close)
 	for path, want := range map[string]string{
-		"/api/v1/nodes":                                `nodes is forbidden: User "system:anonymous" cannot list resource "nodes" in API group "" at the cluster scope`,
+		"/api/v1/nodes": `nodes is forbidden: User "system:anonymous" cannot list resource "nodes" in API group "" at the cluster scope`,
 		"/apis/apps/v1/namespaces/d/deployments/x":     `deployments.apps "x" is forbidden: User "system:anonymous" cannot get resource "deployments" in API group "apps" in the namespace "d"`,
 		"/api/v1/namespaces/d/pods/x/log":              `pods "x" is forbidden: User "system:anonymous" cannot get resource "pods/log" in API group "" in the namespace "d"`,
 		"/metrics":                                     `forbidden: User "system:anonymous" cannot get path "/metrics"`,

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -90,6 +91,10 @@ func writeBytes(w http.ResponseWriter, r *http.Request, code int, media string, 
 	w.WriteHeader(code)
 	if r.Method == http.MethodHead {
 		return
+	}
+	if size >= compressMin {
+		// A client that stops reading must not hold what it asked for in memory for ever.
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(requestTimeout))
 	}
 	for _, p := range parts {
 		if _, err := out.Write(p); err != nil {

@@ -30,7 +30,7 @@ func (x *exchange) read(gvk schema.GroupVersionKind, obj runtime.Object) error {
 	if err != nil {
 		return err
 	}
-	data, err := readBody(x.r)
+	data, err := readBody(x.w, x.r)
 	if err != nil {
 		return err
 	}
@@ -113,7 +113,7 @@ func (x *exchange) patchBody() (types.PatchType, []byte, metav1.PatchOptions, er
 	if opts.FieldValidation, err = x.fieldValidation(); err != nil {
 		return "", nil, opts, err
 	}
-	data, err := readBody(x.r)
+	data, err := readBody(x.w, x.r)
 	return types.PatchType(pt), data, opts, err
 }
 
@@ -140,7 +140,7 @@ func (x *exchange) deleteOptions() (metav1.DeleteOptions, error) {
 	if err != nil {
 		return opts, err
 	}
-	data, err := readBody(x.r)
+	data, err := readBody(x.w, x.r)
 	if err != nil {
 		return opts, err
 	}

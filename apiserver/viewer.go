@@ -137,4 +137,3 @@ func (v *viewer) table(items []kind.Object, meta metav1.ListMeta) *metav1.Table 
 	}
 	return t
 }
-

@@ -86,8 +86,7 @@ func (x *exchange) stream(ctx context.Context, w *watcher, a accepted) {
 	h.Set("Content-Type", media)
 	h.Set("Cache-Control", "no-cache, private")
 	x.w.WriteHeader(http.StatusOK)
-	flush := http.NewResponseController(x.w)
-	if flush.Flush() != nil {
+	if http.NewResponseController(x.w).Flush() != nil {
 		return
 	}
 	f := &framer{viewer: x.viewer(a)}
@@ -98,11 +97,11 @@ func (x *exchange) stream(ctx context.Context, w *watcher, a accepted) {
 				x.server.cfg.Log.Error("encode a watch event", "kind", x.req.kind.ID, "error", err)
 				return
 			}
-			if f.buf.Len() >= writeChunk && !f.writeTo(x.w) {
+			if f.buf.Len() >= writeChunk && !f.flushTo(x.w) {
 				return
 			}
 		}
-		if f.buf.Len() > 0 && (!f.writeTo(x.w) || flush.Flush() != nil) {
+		if !f.flushTo(x.w) {
 			return
 		}
 		if !ok {
@@ -137,13 +136,13 @@ func (x *exchange) waitOrMark(ctx context.Context, w *watcher, f *framer) bool {
 				}
 			}
 			if !ok {
-				f.writeTo(x.w)
+				f.flushTo(x.w)
 				return false
 			}
 		} else if f.add(w.bookmark()) != nil {
 			return false
 		}
-		if !f.writeTo(x.w) || http.NewResponseController(x.w).Flush() != nil {
+		if !f.flushTo(x.w) {
 			return false
 		}
 	}
@@ -156,10 +155,23 @@ type framer struct {
 	buf    bytes.Buffer
 }
 
-func (f *framer) writeTo(w http.ResponseWriter) bool {
+// writeTimeout is how long a client may take to read what is sent to it at once. One that takes longer has stopped
+// reading; its watch ends, and it finds the reason when it comes back.
+const writeTimeout = 30 * time.Second
+
+// flushTo sends what was added, and reports whether the client still reads.
+func (f *framer) flushTo(w http.ResponseWriter) bool {
+	if f.buf.Len() == 0 {
+		return true
+	}
+	c := http.NewResponseController(w)
+	limited := c.SetWriteDeadline(time.Now().Add(writeTimeout)) == nil // recorders in tests have none
 	_, err := w.Write(f.buf.Bytes())
 	f.buf.Reset()
-	return err == nil
+	if err != nil || c.Flush() != nil {
+		return false
+	}
+	return !limited || c.SetWriteDeadline(time.Time{}) == nil
 }
 
 func (f *framer) add(e watchEvent) error {

@@ -78,7 +78,7 @@ func TestBadPatchesAreRefused(t *testing.T) {
 		"wrong type, map":     {types.StrategicMergePatchType, `{"spec":{"hostNetwork":"x"}}`, http.StatusUnprocessableEntity},
 		"apply":               {types.ApplyPatchType, `{}`, http.StatusUnsupportedMediaType},
 		"too many operations": {types.JSONPatchType, "[" + strings.Repeat(`{"op":"test","path":"/metadata/name","value":"p"},`, 10000) + `{"op":"test","path":"/metadata/name","value":"p"}]`, http.StatusRequestEntityTooLarge},
-		"copy bomb": {types.JSONPatchType, doubling(40), http.StatusUnprocessableEntity},
+		"copy bomb":           {types.JSONPatchType, doubling(40), http.StatusUnprocessableEntity},
 	} {
 		_, err := patch.Apply(test.pt, []byte(test.data), pod(), new(corev1.Pod))
 		var status apierrors.APIStatus

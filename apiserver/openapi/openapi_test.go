@@ -1,0 +1,112 @@
+package openapi_test
+
+import (
+	"encoding/json"
+	"reflect"
+	"strings"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	"sampan/apiserver/openapi"
+)
+
+func resources() []openapi.Resource {
+	return []openapi.Resource{{
+		GVK: appsv1.SchemeGroupVersion.WithKind("Deployment"), Name: "deployments", Namespaced: true,
+		Type: reflect.TypeFor[appsv1.Deployment](), List: reflect.TypeFor[appsv1.DeploymentList](),
+	}, {
+		GVK: corev1.SchemeGroupVersion.WithKind("Node"), Name: "nodes",
+		Type: reflect.TypeFor[corev1.Node](), List: reflect.TypeFor[corev1.NodeList](),
+	}}
+}
+
+// at walks a document.
+func at(t *testing.T, doc any, path ...string) any {
+	t.Helper()
+	for _, p := range path {
+		m, ok := doc.(map[string]any)
+		if !ok || m[p] == nil {
+			t.Fatalf("no %s in the document", strings.Join(path, " / "))
+		}
+		doc = m[p]
+	}
+	return doc
+}
+
+// refs returns every reference of a document.
+func refs(doc any, out map[string]bool) {
+	switch v := doc.(type) {
+	case map[string]any:
+		for k, e := range v {
+			if s, ok := e.(string); ok && k == "$ref" {
+				out[s] = true
+			}
+			refs(e, out)
+		}
+	case []any:
+		for _, e := range v {
+			refs(e, out)
+		}
+	}
+}
+
+func TestDocumentsSayWhatKubectlReads(t *testing.T) {
+	for name, test := range map[string]struct {
+		make    func(openapi.Info, []openapi.Resource) ([]byte, error)
+		schemas []string
+		prefix  string
+	}{
+		"v2": {openapi.V2, []string{"definitions"}, "#/definitions/"},
+		"v3": {openapi.V3, []string{"components", "schemas"}, "#/components/schemas/"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			data, err := test.make(openapi.Info{Title: "t", Version: "v"}, resources())
+			if err != nil {
+				t.Fatal(err)
+			}
+			var doc map[string]any
+			if err := json.Unmarshal(data, &doc); err != nil {
+				t.Fatal(err)
+			}
+			schemas := at(t, doc, test.schemas...).(map[string]any)
+			all := map[string]bool{}
+			refs(doc, all)
+			for ref := range all {
+				if schemas[strings.TrimPrefix(ref, test.prefix)] == nil {
+					t.Errorf("%s leads nowhere", ref)
+				}
+			}
+			containers := at(t, schemas, "io.k8s.api.core.v1.PodSpec", "properties", "containers")
+			if at(t, containers, "x-kubernetes-patch-merge-key") != "name" || at(t, containers, "x-kubernetes-patch-strategy") != "merge" {
+				t.Errorf("containers are not merged by name: %v", containers)
+			}
+			if at(t, containers, "description") == "" {
+				t.Errorf("containers have no description")
+			}
+			kinds := at(t, schemas, "io.k8s.api.apps.v1.Deployment", "x-kubernetes-group-version-kind")
+			if len(kinds.([]any)) != 1 {
+				t.Errorf("kinds of Deployment: %v", kinds)
+			}
+			patch := at(t, doc, "paths", "/apis/apps/v1/namespaces/{namespace}/deployments/{name}", "patch")
+			parameters, _ := json.Marshal(at(t, patch, "parameters"))
+			for _, p := range []string{`"fieldValidation"`, `"dryRun"`} {
+				if !strings.Contains(string(parameters), p) {
+					t.Errorf("patch does not take %s", p)
+				}
+			}
+			at(t, doc, "paths", "/api/v1/nodes/{name}", "get")
+		})
+	}
+}
+
+func TestVersion2HasAProtobufForm(t *testing.T) {
+	data, err := openapi.V2(openapi.Info{Title: "t", Version: "v"}, resources())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := openapi.V2Proto(data); err != nil || len(out) < 1000 {
+		t.Errorf("%d bytes, %v", len(out), err)
+	}
+}
