@@ -2,7 +2,6 @@ package linux
 
 import (
 	"embed"
-	"path/filepath"
 
 	"sampan/internal/helper"
 )
@@ -13,7 +12,7 @@ import (
 var embedded embed.FS
 
 func (d *Driver) writeHelpers() error {
-	dir := filepath.Join(d.cfg.State, "bin")
+	dir := d.binDir()
 	pause, err := helper.WriteOut(embedded, "pause", dir)
 	if err != nil {
 		return err
