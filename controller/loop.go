@@ -219,7 +219,7 @@ func (l *Loop) Done(t Task, o Outcome, now time.Time) {
 	case it.dirty:
 		it.queued = true
 		l.ready = append(l.ready, it)
-	case it.mem == nil && it.wakeAt.IsZero() && o.Revision == 0 && t.snap.Get(it.key) == nil:
+	case it.mem == nil && it.wakeAt.IsZero() && !l.blind(it) && (it.last == nil || t.snap.Get(it.key) == nil):
 		delete(l.items, it.itemKey) // nothing is left to know about it
 	}
 }

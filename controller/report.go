@@ -21,7 +21,11 @@ type Report struct {
 	Err        error // that ended the plan, or nil
 }
 
+// report returns nil if there is nothing to tell: most controllers look at most objects in vain.
 func report(t Task, o Outcome, now time.Time) *Report {
+	if len(o.Plan.Actions) == 0 && len(o.Plan.Reasons) == 0 && o.Plan.WakeAt.IsZero() && o.Err == nil {
+		return nil
+	}
 	return &Report{
 		Controller: t.Controller,
 		Key:        t.Key,
