@@ -18,10 +18,10 @@ import (
 func TestRangesThatTheHostUsesAreRefused(t *testing.T) {
 	m := newMachine(t)
 	for _, c := range []struct{ pods, services, want string }{
-		{"192.168.0.0/16", "10.97.0.0/16", "network: pod CIDR 192.168.0.0/16 overlaps 192.168.77.0/24, which this machine routes by interface up0: choose another range with --pod-cidr"},
-		{"10.245.0.0/24", "192.168.77.128/25", "network: service CIDR 192.168.77.128/25 overlaps 192.168.77.0/24, which this machine routes by interface up0: choose another range with --service-cidr"},
-		{"10.245.0.0/24", "10.245.0.0/16", "network: pod CIDR 10.245.0.0/24 and service CIDR 10.245.0.0/16 overlap: choose another range with --pod-cidr or --service-cidr"},
-		{"fd00::/64", "10.97.0.0/16", "network: pod CIDR fd00::/64: want an IPv4 range (--pod-cidr)"},
+		{"192.168.0.0/16", "10.97.0.0/16", "pod CIDR 192.168.0.0/16 overlaps 192.168.77.0/24, which this machine routes by interface up0: choose another range with --pod-cidr"},
+		{"10.245.0.0/24", "192.168.77.128/25", "service CIDR 192.168.77.128/25 overlaps 192.168.77.0/24, which this machine routes by interface up0: choose another range with --service-cidr"},
+		{"10.245.0.0/24", "10.245.0.0/16", "pod CIDR 10.245.0.0/24 and service CIDR 10.245.0.0/16 overlap: choose another range with --pod-cidr or --service-cidr"},
+		{"fd00::/64", "10.97.0.0/16", "pod CIDR fd00::/64: want an IPv4 range (--pod-cidr)"},
 		{"10.244.0.0/25", "10.97.0.0/16", "another instance"},
 	} {
 		cfg := m.config

@@ -38,12 +38,12 @@ func New(cfg Config) (*Network, error) {
 	cfg.PodCIDR, cfg.ServiceCIDR = cfg.PodCIDR.Masked(), cfg.ServiceCIDR.Masked()
 	host, err := link.Open(cfg.NetNS)
 	if err != nil {
-		return nil, fmt.Errorf("network: %w", err)
+		return nil, err
 	}
 	n := &Network{cfg: cfg, names: namesOf(cfg.Instance), host: host, busy: map[string]chan struct{}{}}
 	if err := n.prepare(); err != nil {
 		n.Close()
-		return nil, fmt.Errorf("network: %w", err)
+		return nil, err
 	}
 	return n, nil
 }
