@@ -49,12 +49,14 @@ func (w *worker) unmountVolumes(pod *corev1.Pod) podstate.Event {
 	return podstate.VolumesGone{}
 }
 
-// volumeUpdate says whether the volumes' content is being renewed, and whether it must be again.
-type volumeUpdate struct{ busy, again bool }
+// volumeUpdate says whether the volumes' content is being renewed, whether it must be again, and whether a change
+// came before there was anything to renew.
+type volumeUpdate struct{ busy, again, missed bool }
 
 // updateVolumes renews what is made from API objects, if the pod is running.
 func (w *worker) updateVolumes(ctx context.Context) {
-	if !w.state.VolumesMounted() {
+	w.volumes.missed = !w.state.VolumesMounted()
+	if w.volumes.missed {
 		return
 	}
 	if w.volumes.again = w.volumes.busy; w.volumes.busy {
@@ -115,6 +117,7 @@ func (w *worker) runSandbox(ctx context.Context, pod *corev1.Pod, e podstate.Run
 	if !pod.Spec.HostNetwork {
 		st, err := w.a.cfg.Runtime.PodSandboxStatus(ctx, &runtimeapi.PodSandboxStatusRequest{PodSandboxId: resp.PodSandboxId})
 		if err != nil {
+			_ = w.a.removeSandbox(ctx, resp.PodSandboxId) // what is told is the first error; the next start of the agent tries again
 			return podstate.SandboxFailed{Message: text(err)}
 		}
 		ips = addresses(st.Status)
@@ -142,9 +145,6 @@ func (w *worker) removeSandbox(ctx context.Context, e podstate.RemoveSandbox) po
 	if err := w.a.removeSandbox(ctx, e.ID); err != nil {
 		return podstate.SandboxRemoved{ID: e.ID, Err: err.Error()}
 	}
-	if w.current().Pod().DeletionTimestamp != nil {
-		w.removeLogs()
-	}
 	return podstate.SandboxRemoved{ID: e.ID}
 }
 
@@ -169,6 +169,7 @@ func (w *worker) createContainer(ctx context.Context, pod *corev1.Pod, e podstat
 		return podstate.CreateFailed{Container: c.Name, Reason: "CreateContainerConfigError", Message: err.Error()}
 	}
 	resp, err := w.a.cfg.Runtime.CreateContainer(ctx, &runtimeapi.CreateContainerRequest{
+		// The attempt is in the sandbox already; here the configuration tells of the log directory only.
 		PodSandboxId: e.SandboxID, Config: cfg, SandboxConfig: w.sandboxConfig(pod, 0),
 	})
 	if err != nil {

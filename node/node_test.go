@@ -245,3 +245,29 @@ func TestLocalPathDataGoesWithItsVolume(t *testing.T) {
 		b.stop()
 	})
 }
+
+func TestConfigMapThatChangesWhileVolumesAreMadeIsNotMissed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, nil)
+		put := func(value string) {
+			b.api.mu.Lock()
+			defer b.api.mu.Unlock()
+			b.api.put(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "cm", Namespace: "default"}, Data: map[string]string{"k": value}}, "put")
+		}
+		b.start()
+		put("0")
+		b.create(newPod("web", func(p *corev1.Pod) {
+			p.Spec.Volumes = []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: "cm"}}}}}
+		}))
+		for i := range 50 {
+			put(fmt.Sprint(i))
+		}
+		synctest.Wait()
+		b.wantReady("web")
+		data, err := os.ReadFile(filepath.Join(b.dir, "root/pods/uid-web/volumes/kubernetes.io~configmap/v/k"))
+		if err != nil || string(data) != "49" {
+			t.Errorf("%q, %v, want 49", data, err)
+		}
+		b.stop()
+	})
+}

@@ -122,6 +122,7 @@ func mergeStatus(into, from *corev1.PodStatus) {
 
 // deleteObject gives the pod's name free.
 func (w *worker) deleteObject(ctx context.Context) error {
+	w.removeLogs()
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
 	zero := int64(0)

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"time"
 
@@ -115,6 +116,7 @@ func (w *worker) run(ctx context.Context) {
 		}
 		w.flush(ctx)
 		if w.state.Gone() && w.status.idle() {
+			w.removeLogs()
 			w.a.forget(w)
 			return
 		}
@@ -124,8 +126,11 @@ func (w *worker) run(ctx context.Context) {
 func (w *worker) take(ctx context.Context, m any) {
 	switch m := m.(type) {
 	case newVersion:
+		old := w.state.Pod()
 		w.step(ctx, podstate.PodChanged{Pod: m.pod})
-		w.updateVolumes(ctx)
+		if !maps.Equal(old.Labels, m.pod.Labels) || !maps.Equal(old.Annotations, m.pod.Annotations) {
+			w.updateVolumes(ctx) // the downward API shows them
+		}
 	case podGone:
 		w.status.drop()
 		w.step(ctx, podstate.PodRemoved{})
@@ -144,6 +149,11 @@ func (w *worker) take(ctx context.Context, m any) {
 	case deletionFailed:
 		w.a.cfg.Log.Warn("pod not deleted from the API, trying again", "pod", w.key.String(), "error", m.err)
 		w.finished = false
+	case podstate.VolumesReady:
+		w.step(ctx, m)
+		if w.volumes.missed { // something changed while they were made
+			w.updateVolumes(ctx)
+		}
 	case podstate.Event:
 		w.step(ctx, m)
 	}
