@@ -3,7 +3,9 @@ package controller
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -114,8 +116,7 @@ func (r *Runner) work(ctx context.Context) {
 		if !ok {
 			return
 		}
-		p, mem := t.Decide(r.cfg.Now())
-		o := Carry(ctx, r.cfg.Client, p, mem)
+		o := r.do(ctx, t)
 		if r.cfg.Events != nil {
 			for _, e := range Events(t, o) {
 				r.cfg.Events.Record(e)
@@ -126,6 +127,18 @@ func (r *Runner) work(ctx context.Context) {
 		r.loop.Done(t, o, r.cfg.Now())
 		r.mu.Unlock()
 	}
+}
+
+// do decides about a key and carries the plan out. A decision that panics is a failed one: a mistake in one
+// controller, or an object that nobody thought of, must not take the API server of the same process down.
+func (r *Runner) do(ctx context.Context, t Task) (o Outcome) {
+	defer func() {
+		if v := recover(); v != nil {
+			o = Outcome{Mem: t.mem, Err: fmt.Errorf("decide about %s: panic: %v\n%s", t.Key, v, debug.Stack())}
+		}
+	}()
+	p, mem := t.Decide(r.cfg.Now())
+	return Carry(ctx, r.cfg.Client, p, mem)
 }
 
 // next waits for a key that is due; ok is false when the runner stopped.

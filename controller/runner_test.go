@@ -179,6 +179,28 @@ func TestRunnerTriesAgainAfterAFailure(t *testing.T) {
 	})
 }
 
+func TestPanicOfADecisionIsAFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer()
+		tries := 0
+		c := copier(0)
+		decide := c.Decide
+		c.Decide = func(snap *view.Snapshot, key view.Key, now time.Time, mem any) (plan.Plan, any) {
+			if tries++; tries < 3 { // one key, so one at a time
+				panic("a mistake")
+			}
+			return decide(snap, key, now, mem)
+		}
+		_, _ = s.Create(t.Context(), configMap("a"), metav1.CreateOptions{})
+		run(t, s, c)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if !s.has("a-copy") {
+			t.Error("not tried again")
+		}
+	})
+}
+
 func TestRepeatedCreationIsDone(t *testing.T) {
 	s := newServer()
 	p := plan.Plan{Actions: []plan.Action{
