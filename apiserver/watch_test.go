@@ -14,6 +14,9 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
+
+	"sampan/kind"
+	"sampan/store/memory"
 )
 
 // expect reads one event, as "TYPE name".
@@ -248,4 +251,62 @@ func TestListGoesOnWhereThePageEnded(t *testing.T) {
 			t.Errorf("unknown field: %v", err)
 		}
 	})
+}
+
+func TestPageThatOutlivedItsHistoryIsExpired(t *testing.T) {
+	st := memory.New()
+	s := newServer(t, st)
+	c, ctx := clientset(t, listen(t, s)).CoreV1().ConfigMaps("default"), t.Context()
+	for i := range 3 {
+		must(t, s.Client(masters()), configMap(fmt.Sprint("p", i)))
+	}
+	page, err := c.List(ctx, metav1.ListOptions{Limit: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	must(t, s.Client(masters()), configMap("p3"))
+	if err := st.Compact(ctx, st.Revision()); err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.List(ctx, metav1.ListOptions{Limit: 2, Continue: page.Continue})
+	if !apierrors.IsResourceExpired(err) {
+		t.Fatalf("old page: %v", err)
+	}
+	rest, err := c.List(ctx, metav1.ListOptions{Continue: err.(apierrors.APIStatus).Status().Continue})
+	if err != nil || len(rest.Items) != 2 || rest.Items[0].Name != "p2" {
+		t.Errorf("the rest, inconsistent: %v %v", err, rest)
+	}
+	if _, err := c.List(ctx, metav1.ListOptions{ResourceVersion: "2", ResourceVersionMatch: metav1.ResourceVersionMatchExact}); !apierrors.IsResourceExpired(err) {
+		t.Errorf("list at a forgotten revision: %v", err)
+	}
+}
+
+func TestReadsAfterAnAcknowledgedWriteSeeIt(t *testing.T) {
+	s := newMemory(t)
+	done := make(chan error, 16)
+	for w := range cap(done) {
+		go func() {
+			c := s.Client(masters())
+			for i := range 50 {
+				name := fmt.Sprintf("w%d-%d", w, i)
+				made, err := c.Create(t.Context(), configMap(name), metav1.CreateOptions{})
+				if err == nil {
+					var got kind.Object
+					if got, err = c.Get(t.Context(), mapKey(name)); err == nil && got != made {
+						err = fmt.Errorf("%s: the view has another object than the writer got", name)
+					}
+				}
+				if err != nil {
+					done <- err
+					return
+				}
+			}
+			done <- nil
+		}()
+	}
+	for range cap(done) {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
 }
