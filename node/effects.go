@@ -36,6 +36,9 @@ func (w *worker) facts(podIPs []string) podconfig.Facts {
 }
 
 func (w *worker) mountVolumes(ctx context.Context, pod *corev1.Pod) podstate.Event {
+	if err := os.MkdirAll(w.a.volumes.PodDir(pod.UID), 0o750); err != nil {
+		return podstate.VolumesFailed{Message: fmt.Sprintf("make pod directory: %v", err)}
+	}
 	if err := w.a.volumes.Mount(ctx, pod, w.facts(nil)); err != nil {
 		return podstate.VolumesFailed{Message: err.Error()}
 	}
@@ -218,10 +221,7 @@ type ownFiles struct {
 
 func (w *worker) ownFiles(pod *corev1.Pod, c *corev1.Container, e podstate.CreateContainer) (ownFiles, error) {
 	var own ownFiles
-	dir := filepath.Join(w.a.volumes.PodDir(pod.UID), "containers", c.Name)
-	if err := os.MkdirAll(dir, 0o750); err != nil {
-		return own, fmt.Errorf("make container directory: %w", err)
-	}
+	dir := w.a.volumes.PodDir(pod.UID)
 	mounted := func(path string) bool {
 		for _, m := range c.VolumeMounts {
 			if filepath.Clean(m.MountPath) == path {
@@ -240,13 +240,16 @@ func (w *worker) ownFiles(pod *corev1.Pod, c *corev1.Container, e podstate.Creat
 		}
 		hostname, domain := podconfig.Hostname(pod, w.a.cfg.ClusterDomain)
 		text := podconfig.HostsFile(pod, node, hostname, domain, e.PodIPs)
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-			return own, fmt.Errorf("write /etc/hosts: %w", err)
+		// One file for all containers of the pod; it changes with the sandbox only.
+		if old, err := os.ReadFile(path); err != nil || string(old) != text {
+			if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+				return own, fmt.Errorf("write /etc/hosts: %w", err)
+			}
 		}
 		own.mounts = append(own.mounts, &runtimeapi.Mount{ContainerPath: "/etc/hosts", HostPath: path})
 	}
 	if c.TerminationMessagePath != "" && !mounted(c.TerminationMessagePath) {
-		path := filepath.Join(dir, "termination-"+strconv.FormatUint(uint64(e.Attempt), 10))
+		path := filepath.Join(dir, "termination-"+c.Name+"-"+strconv.FormatUint(uint64(e.Attempt), 10))
 		if err := os.WriteFile(path, nil, 0o666); err != nil {
 			return own, fmt.Errorf("make termination message file: %w", err)
 		}
