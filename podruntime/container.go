@@ -148,7 +148,8 @@ func (s *Server) StartContainer(ctx context.Context, req *runtimeapi.StartContai
 		return nil, wrap(err, "start container %s", c.id)
 	}
 
-	started, err := s.driver.StartContainer(ctx, ref)
+	// A start is short, and one that was given up half way could still bring up a container that nobody expects.
+	started, err := s.driver.StartContainer(context.WithoutCancel(ctx), ref)
 	if err != nil {
 		// As other runtimes do it, a container that could not be started has exited: its status says why.
 		_ = s.driver.KillContainer(context.WithoutCancel(ctx), ref) // what may have begun to run; removal does it again
@@ -464,7 +465,7 @@ func (s *Server) ReopenContainerLog(ctx context.Context, req *runtimeapi.ReopenC
 	return &runtimeapi.ReopenContainerLogResponse{}, nil
 }
 
-// UpdateContainerResources changes limits of a container; one that does not run yet starts with them.
+// UpdateContainerResources changes limits of a running container.
 func (s *Server) UpdateContainerResources(ctx context.Context, req *runtimeapi.UpdateContainerResourcesRequest) (*runtimeapi.UpdateContainerResourcesResponse, error) {
 	_, ref, err := s.running(req.ContainerId)
 	if err != nil {

@@ -26,6 +26,10 @@ func (s *Server) Status(_ context.Context, req *runtimeapi.StatusRequest) (*runt
 	if s.facts.Problem != "" {
 		ready.Status, ready.Reason, ready.Message = false, "NodePrerequisite", s.facts.Problem
 	}
+	network := &runtimeapi.RuntimeCondition{Type: runtimeapi.NetworkReady, Status: true}
+	if s.cfg.Network == nil {
+		network.Status, network.Reason, network.Message = false, "NetworkPluginNotReady", "no pod network is configured"
+	}
 	var info map[string]string
 	if req.Verbose {
 		info = map[string]string{"instance": s.cfg.Instance, "cgroupRoot": s.facts.CgroupRoot, "cgroupProblem": s.facts.CgroupReason}
@@ -33,7 +37,7 @@ func (s *Server) Status(_ context.Context, req *runtimeapi.StatusRequest) (*runt
 	return &runtimeapi.StatusResponse{
 		Info: info,
 		Status: &runtimeapi.RuntimeStatus{Conditions: []*runtimeapi.RuntimeCondition{
-			ready, {Type: runtimeapi.NetworkReady, Status: true},
+			ready, network,
 		}},
 		RuntimeHandlers: []*runtimeapi.RuntimeHandler{{Features: &runtimeapi.RuntimeHandlerFeatures{}}},
 		Features:        &runtimeapi.RuntimeFeatures{SupplementalGroupsPolicy: true},

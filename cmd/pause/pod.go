@@ -122,7 +122,7 @@ func (p *pod) helper(ocirun, dir string, args []string, files []uintptr, ownMoun
 	if perr != "" {
 		return 0, perr
 	}
-	attr := &syscall.ProcAttr{Dir: dir, Env: []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "GOMAXPROCS=2", "GOGC=off"},
+	attr := &syscall.ProcAttr{Dir: dir, Env: []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "GOMAXPROCS=1", "GOGC=off"},
 		Files: append(files, w.Fd()),
 		// A helper must not go on without the process that its work is for.
 		Sys: &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}}

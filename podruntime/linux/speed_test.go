@@ -1,6 +1,8 @@
 package linux_test
 
 import (
+	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -32,6 +34,33 @@ func BenchmarkPodStart(b *testing.B) {
 	n := time.Duration(b.N)
 	for name, d := range map[string]time.Duration{"sandbox": sandbox / n, "create": create / n, "start": start / n, "up": up / n, "best": best} {
 		b.ReportMetric(float64(d.Microseconds())/1000, name+"-ms")
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+// BenchmarkPodsAtOnce is fifty pods of one container each, all asked for at the same time.
+func BenchmarkPodsAtOnce(b *testing.B) {
+	m := newMachine(b)
+	s := m.suite()
+	const pods = 50
+	for b.Loop() {
+		ids := make([]string, pods)
+		start := time.Now()
+		var all sync.WaitGroup
+		for i := range pods {
+			all.Go(func() {
+				p := s.RunPodOnly(b, func(c *runtimeapi.PodSandboxConfig) { c.Metadata.Attempt = uint32(i) })
+				p.Run("c"+strconv.Itoa(i), "exec sleep 1000")
+				ids[i] = p.ID
+			})
+		}
+		all.Wait()
+		b.ReportMetric(float64(time.Since(start).Milliseconds())/pods, "ms/pod")
+		for _, id := range ids {
+			if _, err := s.CRI.RemovePodSandbox(b.Context(), &runtimeapi.RemovePodSandboxRequest{PodSandboxId: id}); err != nil {
+				b.Fatal(err)
+			}
+		}
 	}
 	b.ReportMetric(0, "ns/op")
 }
