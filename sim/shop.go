@@ -72,3 +72,32 @@ func statefulSet(name string, n int32) *appsv1.StatefulSet {
 		}},
 	}}
 }
+
+// Corners returns workloads of the less usual kinds: Recreate, minReadySeconds, Parallel, several at a time,
+// claims that go with their pods.
+func Corners() []kind.Object {
+	recreate := deployment("recreate", 3, "0", "0")
+	recreate.Spec.Strategy = appsv1.DeploymentStrategy{Type: appsv1.RecreateDeploymentStrategyType}
+	patient := deployment("patient", 3, "2", "0")
+	patient.Spec.MinReadySeconds = 7
+	tight := deployment("tight", 2, "0", "1")
+
+	parallel := statefulSet("parallel", 4)
+	two := intstr.FromInt32(2)
+	parallel.Spec.PodManagementPolicy = appsv1.ParallelPodManagement
+	parallel.Spec.UpdateStrategy = appsv1.StatefulSetUpdateStrategy{
+		Type:          appsv1.RollingUpdateStatefulSetStrategyType,
+		RollingUpdate: &appsv1.RollingUpdateStatefulSetStrategy{MaxUnavailable: &two},
+	}
+	tidy := statefulSet("tidy", 2)
+	tidy.Spec.MinReadySeconds = 3
+	tidy.Spec.Ordinals = &appsv1.StatefulSetOrdinals{Start: 3}
+	tidy.Spec.PersistentVolumeClaimRetentionPolicy = &appsv1.StatefulSetPersistentVolumeClaimRetentionPolicy{
+		WhenDeleted: appsv1.DeletePersistentVolumeClaimRetentionPolicyType,
+		WhenScaled:  appsv1.DeletePersistentVolumeClaimRetentionPolicyType,
+	}
+	return []kind.Object{
+		recreate, patient, tight,
+		service("parallel", true), parallel, service("tidy", true), tidy,
+	}
+}

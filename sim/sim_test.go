@@ -4,7 +4,10 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"strings"
 	"testing"
+
+	"sampan/kind"
 )
 
 // go test ./sim -seeds=5000 runs more seeds; -seed=7 -v runs one, with its trace in the log.
@@ -14,14 +17,20 @@ func flags() (seeds *int, seed *int) {
 
 var seeds, seed = flags()
 
-func TestShopSurvivesABadDay(t *testing.T) {
+func TestShopSurvivesABadDay(t *testing.T) { badDay(t, Shop) }
+
+func TestCornersSurviveABadDay(t *testing.T) { badDay(t, Corners) }
+
+// badDay runs a scenario with faults and users for each seed.
+func badDay(t *testing.T, scenario func() []kind.Object) {
 	run := func(t *testing.T, n int) {
-		cfg := Config{Seed: uint64(n), Faults: DefaultFaults(), Users: true}
+		cfg := Config{Seed: uint64(n), Faults: DefaultFaults(), Users: true, Objects: scenario()}
 		if *seed != 0 {
 			cfg.Trace = os.Stdout
 		}
+		name, _, _ := strings.Cut(t.Name(), "/")
 		if r := Run(cfg); r.Err != nil {
-			t.Errorf("%v\nreplay: go test ./sim -run TestShopSurvivesABadDay -seed=%d -v", r.Err, n)
+			t.Errorf("%v\nreplay: go test ./sim -run %s -seed=%d -v", r.Err, name, n)
 		} else if *seed != 0 {
 			t.Logf("%+v", r)
 		}

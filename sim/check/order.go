@@ -40,9 +40,13 @@ func (o *Order) Change(c view.Change, snap *view.Snapshot, now time.Time) error 
 	if c.Old != nil || !ok || set.Spec.PodManagementPolicy != appsv1.OrderedReadyPodManagement {
 		return nil
 	}
-	for i := 0; ; i++ {
+	first := 0
+	if set.Spec.Ordinals != nil {
+		first = int(set.Spec.Ordinals.Start)
+	}
+	for i := first; ; i++ {
 		lower := view.Key{Kind: kind.Pods, Namespace: c.Key.Namespace, Name: fmt.Sprintf("%s-%d", set.Name, i)}
-		if lower == c.Key || i > 1000 {
+		if lower == c.Key || i > first+1000 {
 			return nil
 		}
 		p, ok := snap.Get(lower).(*corev1.Pod)
