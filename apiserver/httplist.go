@@ -1,0 +1,66 @@
+package apiserver
+
+import (
+	"fmt"
+	"strconv"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+func (x *exchange) list() error {
+	a, err := x.negotiated(false, asTable, asList)
+	if err != nil {
+		return err
+	}
+	opts := listOptions{
+		continu:  x.query.Get("continue"),
+		revision: x.query.Get("resourceVersion"),
+		match:    metav1.ResourceVersionMatch(x.query.Get("resourceVersionMatch")),
+	}
+	if err := x.checkMatch(opts.revision, opts.match, opts.continu, false); err != nil {
+		return err
+	}
+	if limit := x.query.Get("limit"); limit != "" {
+		if opts.limit, err = strconv.ParseInt(limit, 10, 64); err != nil || opts.limit < 0 {
+			return apierrors.NewBadRequest(fmt.Sprintf("limit: Invalid value: %q: must be a number that is not negative", limit))
+		}
+	}
+	if opts.sel, err = newSelection(x.req.kind, x.query.Get("labelSelector"), x.query.Get("fieldSelector")); err != nil {
+		return err
+	}
+	l, err := x.server.list(x.r.Context(), x.req, opts)
+	if err != nil {
+		return err
+	}
+	return x.writeList(a, l)
+}
+
+// checkMatch refuses combinations of resourceVersion and resourceVersionMatch that mean nothing.
+func (x *exchange) checkMatch(revision string, match metav1.ResourceVersionMatch, continu string, watching bool) error {
+	var why string
+	switch {
+	case match == "":
+		return nil
+	case match != metav1.ResourceVersionMatchExact && match != metav1.ResourceVersionMatchNotOlderThan:
+		why = fmt.Sprintf("resourceVersionMatch: Unsupported value: %q: supported values: %q, %q, %q", match, metav1.ResourceVersionMatchExact, metav1.ResourceVersionMatchNotOlderThan, "")
+	case watching:
+		return nil
+	case revision == "":
+		why = "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided"
+	case continu != "":
+		why = "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden when continue is provided"
+	case match == metav1.ResourceVersionMatchExact && revision == "0":
+		why = `resourceVersionMatch: Forbidden: resourceVersionMatch "exact" is forbidden for resourceVersion "0"`
+	default:
+		return nil
+	}
+	return invalidListOptions(why)
+}
+
+func invalidListOptions(why string) error {
+	err := apierrors.NewInvalid(schema.GroupKind{Group: metav1.GroupName, Kind: "ListOptions"}, "", nil)
+	err.ErrStatus.Message = "ListOptions.meta.k8s.io \"\" is invalid: " + why
+	return err
+}

@@ -1,0 +1,127 @@
+package apiserver
+
+import (
+	"fmt"
+	"mime"
+	"net/http"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// negotiated returns the form of the response.
+func (x *exchange) negotiated(streaming bool, shapes ...string) (accepted, error) {
+	return negotiate(x.r.Header.Get("Accept"), streaming, shapes...)
+}
+
+// read decodes the body into obj.
+func (x *exchange) read(gvk schema.GroupVersionKind, obj runtime.Object) error {
+	media, err := contentType(x.r)
+	if err != nil {
+		return err
+	}
+	data, err := readBody(x.w, x.r)
+	if err != nil {
+		return err
+	}
+	validation, err := x.fieldValidation()
+	if err != nil {
+		return err
+	}
+	return decodeBody(media, data, gvk, obj, validation, x.warning)
+}
+
+// fieldValidation returns the query's wish about unknown fields.
+func (x *exchange) fieldValidation() (string, error) {
+	switch v := x.query.Get("fieldValidation"); v {
+	case metav1.FieldValidationIgnore, metav1.FieldValidationStrict, metav1.FieldValidationWarn:
+		return v, nil
+	case "":
+		return metav1.FieldValidationWarn, nil
+	default:
+		return "", apierrors.NewBadRequest(fmt.Sprintf(`fieldValidation: Unsupported value: %q: supported values: "Ignore", "Strict", "Warn"`, v))
+	}
+}
+
+func (x *exchange) dryRun() []string { return x.query["dryRun"] }
+
+func (x *exchange) get() error {
+	a, err := x.negotiated(false, asTable, asPartial)
+	if err != nil {
+		return err
+	}
+	obj, err := x.server.get(x.req.key)
+	if err != nil {
+		return err
+	}
+	return x.writeObject(http.StatusOK, a, obj, true)
+}
+
+func (x *exchange) create() error {
+	a, err := x.negotiated(false, asTable, asPartial)
+	if err != nil {
+		return err
+	}
+	obj := x.req.kind.New()
+	if err := x.read(x.req.kind.GVK, obj); err != nil {
+		return err
+	}
+	created, err := x.server.create(x.r.Context(), x.req, obj, metav1.CreateOptions{DryRun: x.dryRun()})
+	if err != nil {
+		return err
+	}
+	return x.writeObject(http.StatusCreated, a, created, len(x.dryRun()) == 0)
+}
+
+func (x *exchange) update() error {
+	a, err := x.negotiated(false, asTable, asPartial)
+	if err != nil {
+		return err
+	}
+	obj := x.req.kind.New()
+	if err := x.read(x.req.kind.GVK, obj); err != nil {
+		return err
+	}
+	result, created, err := x.server.put(x.r.Context(), x.req, obj, metav1.UpdateOptions{DryRun: x.dryRun()})
+	if err != nil {
+		return err
+	}
+	code := http.StatusOK
+	if created {
+		code = http.StatusCreated
+	}
+	return x.writeObject(code, a, result, len(x.dryRun()) == 0)
+}
+
+// patchBody reads a patch and its type.
+func (x *exchange) patchBody() (types.PatchType, []byte, metav1.PatchOptions, error) {
+	opts := metav1.PatchOptions{DryRun: x.dryRun()}
+	pt, _, err := mime.ParseMediaType(x.r.Header.Get("Content-Type"))
+	if err != nil {
+		pt = x.r.Header.Get("Content-Type") // refused as a type that is not served
+	}
+	if opts.FieldValidation, err = x.fieldValidation(); err != nil {
+		return "", nil, opts, err
+	}
+	data, err := readBody(x.w, x.r)
+	return types.PatchType(pt), data, opts, err
+}
+
+func (x *exchange) patch() error {
+	a, err := x.negotiated(false, asTable, asPartial)
+	if err != nil {
+		return err
+	}
+	pt, data, opts, err := x.patchBody()
+	if err != nil {
+		return err
+	}
+	result, err := x.server.patch(x.r.Context(), x.req, pt, data, opts)
+	if err != nil {
+		return err
+	}
+	return x.writeObject(http.StatusOK, a, result, len(opts.DryRun) == 0)
+}
