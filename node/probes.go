@@ -20,6 +20,10 @@ type probeKey struct {
 // The delay doubles until it reaches the probe's period.
 const earlyFirst = 50 * time.Millisecond
 
+// firstResult is when the first result counts, after the initial delay: a server that has just been started is
+// not yet unhealthy because it does not listen yet. The kubelet gets to its first probe about as late.
+const firstResult = time.Second
+
 func (w *worker) startProbes(ctx context.Context, pod *corev1.Pod, e podstate.StartProbes) {
 	for _, which := range e.Probes {
 		key := probeKey{e.Container, which}
@@ -102,7 +106,10 @@ func (w *worker) probe(ctx context.Context, pod *corev1.Pod, c *corev1.Container
 	}
 	early := which != podstate.Liveness && t.success == 1
 	sleep(ctx, time.Duration(spec.InitialDelaySeconds)*time.Second-w.a.cfg.Now().Sub(w.startedAt(c.Name)))
-	due := w.a.cfg.Now()
+	due := w.a.cfg.Now().Add(firstResult)
+	if !early {
+		sleep(ctx, firstResult)
+	}
 	pause := earlyFirst
 	for ctx.Err() == nil {
 		counts := !w.a.cfg.Now().Before(due)
