@@ -52,7 +52,27 @@ func (a *agent) renew() {
 	if _, err := a.s.api.Update(context.Background(), lease, "", metav1.UpdateOptions{}); apierrors.IsNotFound(err) {
 		_, _ = a.s.api.Create(context.Background(), lease, metav1.CreateOptions{})
 	}
+	a.report()
 	a.after(10*time.Second, a.renew)
+}
+
+// report says that the node is ready, should anyone think that it is not.
+func (a *agent) report() {
+	obj, err := a.s.api.Get(context.Background(), view.Key{Kind: kind.Nodes, Name: a.node})
+	if err != nil {
+		return
+	}
+	n := obj.(*corev1.Node).DeepCopy()
+	for i := range n.Status.Conditions {
+		c := &n.Status.Conditions[i]
+		if c.Type == corev1.NodeReady && c.Status != corev1.ConditionTrue {
+			*c = corev1.NodeCondition{
+				Type: c.Type, Status: corev1.ConditionTrue, Reason: "KubeletReady",
+				LastHeartbeatTime: metav1.NewTime(a.s.now), LastTransitionTime: metav1.NewTime(a.s.now),
+			}
+			_, _ = a.s.api.Update(context.Background(), n, "status", metav1.UpdateOptions{})
+		}
+	}
 }
 
 func (a *agent) pump() {

@@ -20,11 +20,12 @@ type Faults struct {
 	Conflict    float64 // a write is refused as if someone had been faster
 	Lag         float64 // a view, a write or an answer arrives seconds late rather than milliseconds
 	Crash       float64 // per second and process
+	NodeDeath   float64 // per second and node: its agent is gone for minutes, so its pods are given up
 }
 
 // DefaultFaults is a bad day.
 func DefaultFaults() Faults {
-	return Faults{LostRequest: 0.02, LostAnswer: 0.02, Conflict: 0.02, Lag: 0.05, Crash: 0.02}
+	return Faults{LostRequest: 0.02, LostAnswer: 0.02, Conflict: 0.02, Lag: 0.05, Crash: 0.02, NodeDeath: 0.002}
 }
 
 // flaky is a client whose writes suffer from the faults while they last.

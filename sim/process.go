@@ -63,14 +63,30 @@ func (p *process) after(d time.Duration, do func()) {
 }
 
 func (p *process) maybeCrash(b func(p *process) behavior) {
-	if p.s.chaos && p.r.chance(p.s.cfg.Faults.Crash) {
-		p.s.note("crash", p.name)
-		p.life++
-		p.down = true
-		p.s.after(p.r.between(10*time.Millisecond, 5*time.Second), func() { p.start(b) })
+	_, isAgent := p.behavior.(*agent)
+	switch {
+	case !p.s.chaos:
+	case p.r.chance(p.s.cfg.Faults.Crash):
+		p.crash("crash", p.r.between(10*time.Millisecond, 5*time.Second), func() { p.start(b) })
+		return
+	case isAgent && p.r.chance(p.s.cfg.Faults.NodeDeath):
+		p.s.dead++
+		p.crash("death", p.r.between(30*time.Second, 8*time.Minute), func() {
+			p.s.dead--
+			p.s.note("return", p.name)
+			p.start(b)
+		})
 		return
 	}
 	p.after(time.Second, func() { p.maybeCrash(b) })
+}
+
+// crash ends the process's life; what it has sent may still arrive.
+func (p *process) crash(what string, down time.Duration, restart func()) {
+	p.s.note(what, p.name)
+	p.life++
+	p.down = true
+	p.s.after(down, restart)
 }
 
 // notify says that there is something new to see, which the process will see in a while.

@@ -55,6 +55,7 @@ type Result struct {
 
 const (
 	quiet     = 2*time.Minute + 30*time.Second // without a write: longer than any back-off
+	aftermath = time.Minute                    // after a node's return, for nodes and pods to be marked ready again
 	settleMax = 40 * time.Minute               // beyond a progress deadline
 )
 
@@ -69,6 +70,8 @@ type simulation struct {
 
 	rules  []check.Rule
 	budget *check.Budget
+	dead   int       // nodes without an agent
+	shaken time.Time // when there last was one
 	seen   int64
 	writes int
 	last   time.Time // of the last write that is not a lease
@@ -203,6 +206,12 @@ func (s *simulation) run() Result {
 // publish shows what was committed to the rules and to the processes.
 func (s *simulation) publish() {
 	changes, snap, ok := s.api.Since(s.seen)
+	if s.dead > 0 {
+		s.last, s.shaken = s.now, s.now
+	}
+	if s.now.Before(s.shaken.Add(aftermath)) {
+		s.budget.Excuse("", snap, s.now)
+	}
 	if !ok {
 		s.err = fmt.Errorf("the API server forgot the changes after revision %d", s.seen)
 		return
