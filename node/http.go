@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -78,6 +79,9 @@ func (a *Agent) runningID(w http.ResponseWriter, r *http.Request) string {
 }
 
 func (a *Agent) serveExec(w http.ResponseWriter, r *http.Request) {
+	if refused(w, r) {
+		return
+	}
 	id := a.runningID(w, r)
 	if id == "" {
 		return
@@ -96,6 +100,9 @@ func (a *Agent) serveExec(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *Agent) serveAttach(w http.ResponseWriter, r *http.Request) {
+	if refused(w, r) {
+		return
+	}
 	id := a.runningID(w, r)
 	if id == "" {
 		return
@@ -113,6 +120,9 @@ func (a *Agent) serveAttach(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *Agent) servePortForward(w http.ResponseWriter, r *http.Request) {
+	if refused(w, r) {
+		return
+	}
 	worker := a.find(w, r)
 	if worker == nil {
 		return
@@ -137,6 +147,23 @@ func (a *Agent) servePortForward(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a.stream(w, r, resp.Url)
+}
+
+// refused answers WebSocket requests that only offer protocols which CRI's streaming server does not speak
+// ("v5.channel.k8s.io" and tunnelled SPDY): kubectl then takes SPDY at once.
+func refused(w http.ResponseWriter, r *http.Request) bool {
+	if !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
+		return false
+	}
+	offered := strings.Split(strings.Join(r.Header.Values("Sec-WebSocket-Protocol"), ","), ",")
+	for _, p := range offered {
+		switch strings.TrimSpace(p) {
+		case "", "channel.k8s.io", "base64.channel.k8s.io", "v4.channel.k8s.io", "v4.base64.channel.k8s.io":
+			return false
+		}
+	}
+	http.Error(w, fmt.Sprintf("unable to upgrade: WebSocket protocols %q are not supported, use v4.channel.k8s.io or SPDY", offered), http.StatusBadRequest)
+	return true
 }
 
 // stream connects the client with the runtime's streaming server. Both sides speak SPDY or WebSocket; the bytes

@@ -30,6 +30,7 @@ import (
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/tools/remotecommand"
 	"k8s.io/client-go/transport/spdy"
+	"k8s.io/streaming/pkg/httpstream"
 
 	"sampan/kind"
 	"sampan/node"
@@ -317,6 +318,27 @@ func TestRealPod(t *testing.T) {
 	}
 	if groups := m.sh(server, "web", "id"); !strings.Contains(groups, "2000") {
 		t.Errorf("id: %s", groups)
+	}
+	// kubectl offers WebSocket first; the refusal makes it take SPDY.
+	u, err := url.Parse(server.URL + "/exec/default/web/web?command=hostname&output=1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ws, err := remotecommand.NewWebSocketExecutor(&rest.Config{Host: server.URL}, http.MethodGet, u.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := remotecommand.NewSPDYExecutor(&rest.Config{Host: server.URL}, http.MethodPost, u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	both, err := remotecommand.NewFallbackExecutor(ws, plain, httpstream.IsUpgradeFailure)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var name bytes.Buffer
+	if err := both.StreamWithContext(t.Context(), remotecommand.StreamOptions{Stdout: &name}); err != nil || name.String() != "web-0\n" {
+		t.Errorf("exec with fallback: %q, %v", name.String(), err)
 	}
 	resp, err := http.Get(server.URL + "/containerLogs/default/web/web")
 	if err != nil {
