@@ -107,7 +107,9 @@ func (c *cgroups) prepareV2(have map[string]bool) string {
 	return ""
 }
 
-// enable gives a v2 cgroup's controllers to its children.
+// enable gives a v2 cgroup's controllers to its children. A controller that the kernel does not hand out (cpu,
+// while real-time threads run in a cgroup) is left out, and limits that need it are refused later; EBUSY, which
+// says that processes are in the way of all of them, is an error.
 func enable(dir string) error {
 	data, err := os.ReadFile(filepath.Join(dir, "cgroup.controllers"))
 	if err != nil {
@@ -120,13 +122,12 @@ func enable(dir string) error {
 	}
 	var missing []string
 	for _, name := range strings.Fields(string(data)) {
-		// Real-time and other threads that a controller cannot take must not cost the other controllers.
 		if !slices.Contains(strings.Fields(string(enabled)), name) && slices.Contains([]string{"cpu", "cpuset", "hugetlb", "io", "memory", "pids"}, name) {
 			missing = append(missing, name)
 		}
 	}
 	for _, name := range missing {
-		if err := os.WriteFile(control, []byte("+"+name), 0); err != nil {
+		if err := os.WriteFile(control, []byte("+"+name), 0); errors.Is(err, unix.EBUSY) || errors.Is(err, unix.EACCES) || errors.Is(err, unix.EROFS) {
 			return fmt.Errorf("enable cgroup controller %s in %s: %w", name, dir, err)
 		}
 	}
