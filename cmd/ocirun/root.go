@@ -54,6 +54,22 @@ func mountRoot(b *bundle.Bundle) error {
 	return nil
 }
 
+// rootIsInitramfs reports whether this machine still runs from its first root file system, which cannot be
+// pivoted away from. The last line that speaks of "/" is the one that counts.
+func rootIsInitramfs() bool {
+	data, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		return false
+	}
+	first := false
+	for line := range strings.Lines(string(data)) {
+		if f := strings.Fields(line); len(f) > 2 && f[1] == "/" {
+			first = f[2] == "rootfs"
+		}
+	}
+	return first
+}
+
 // hideControllers takes the cgroup v1 hierarchies that are not wanted out of this mount namespace, which makes
 // libcontainer leave them alone: joining one costs up to milliseconds. nil keeps all, as on cgroup v2.
 func hideControllers(keep []string) error {

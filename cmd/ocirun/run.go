@@ -54,7 +54,7 @@ func runContainer(id string, tty bool) (pid int, err error) {
 		return 0, err
 	}
 	config, err := specconv.CreateLibcontainerConfig(&specconv.CreateOpts{
-		CgroupName: id, Spec: b.OCI, RootlessCgroups: b.NoCgroup,
+		CgroupName: id, Spec: b.OCI, RootlessCgroups: b.NoCgroup, NoPivotRoot: rootIsInitramfs(),
 	})
 	if err != nil {
 		return 0, fmt.Errorf("container configuration: %w", err)
