@@ -6,6 +6,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 PKG     ?= ./...
 
 EMBED   := podruntime/linux/embedded
+NAMES   := dns/feed/embedded
 DATA    ?= /var/lib/sampan
 LDFLAGS := -s -w -X sampan/cluster.Version=$(VERSION)
 KUBEVER := -X k8s.io/component-base/version.gitVersion=v1.37.2 -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=37
@@ -13,7 +14,7 @@ KUBEVER := -X k8s.io/component-base/version.gitVersion=v1.37.2 -X k8s.io/compone
 export GOFLAGS ?= -buildvcs=false
 
 .PHONY: build
-build: bin/sampan bin/kubectl ## build bin/sampan (with the pause process inside) and bin/kubectl
+build: bin/sampan bin/kubectl ## build bin/sampan (with the helper processes inside) and bin/kubectl
 
 .PHONY: help
 help: ## list the targets
@@ -21,7 +22,7 @@ help: ## list the targets
 
 # Go decides itself what is out of date, so the binaries are always asked for.
 .PHONY: bin/sampan bin/kubectl
-bin/sampan: $(EMBED)/pause $(EMBED)/ocirun
+bin/sampan: $(EMBED)/pause $(EMBED)/ocirun $(NAMES)/resolver
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./cmd/sampan
 
 bin/kubectl:
@@ -30,6 +31,10 @@ bin/kubectl:
 .PHONY: $(EMBED)/pause $(EMBED)/ocirun
 $(EMBED)/pause:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $@ ./cmd/pause
+
+.PHONY: $(NAMES)/resolver
+$(NAMES)/resolver:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $@ ./cmd/resolver
 
 # libcontainer is C in part: it needs a C compiler and libseccomp's headers, once, at build time.
 $(EMBED)/ocirun: | c-toolchain

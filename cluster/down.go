@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sampan/dns/feed"
 	"sampan/network"
 	"sampan/podruntime"
 )
@@ -27,7 +28,7 @@ func Down(ctx context.Context, s Settings, grace time.Duration, purge bool) erro
 		return err
 	}
 	if _, err := os.Stat(s.DataDir); errors.Is(err, fs.ErrNotExist) {
-		return os.RemoveAll(s.RunDir)
+		return errors.Join(feed.Stop(ctx, s.RunDir), os.RemoveAll(s.RunDir))
 	}
 	lock, err := takeLock(s)
 	if err != nil {
@@ -42,6 +43,10 @@ func Down(ctx context.Context, s Settings, grace time.Duration, purge bool) erro
 	err = errors.Join(runtime.RemoveAll(ctx, grace), runtime.Close())
 	if err != nil {
 		return fmt.Errorf("stop the pods: %w", err)
+	}
+	// After the pods, which may look names up until their end.
+	if err := feed.Stop(ctx, s.RunDir); err != nil {
+		return err
 	}
 	if err := network.Destroy(ctx, s.Instance, s.networkDir()); err != nil {
 		return fmt.Errorf("remove the network: %w", err)

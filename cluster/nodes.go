@@ -18,7 +18,7 @@ import (
 	"sampan/apiserver"
 	"sampan/client"
 	"sampan/client/events"
-	"sampan/dns"
+	"sampan/dns/feed"
 	"sampan/image"
 	"sampan/network"
 	"sampan/node"
@@ -90,11 +90,12 @@ func runNode(ctx context.Context, s Settings, a *api, c client.Client, recorder 
 	if err := a.server.Advertise(ctx, netip.AddrPortFrom(pods.Gateway(), s.Listen.Port())); err != nil {
 		return fmt.Errorf("endpoints of the API: %w", err)
 	}
-	names, err := dns.New(dns.Config{
-		Client: c, Listen: []netip.AddrPort{netip.AddrPortFrom(pods.ClusterDNS(), 53)}, Domain: clusterDomain, Log: log,
+	names, err := feed.New(feed.Config{
+		Source: c, Listen: []netip.AddrPort{netip.AddrPortFrom(pods.ClusterDNS(), 53)}, Domain: clusterDomain,
+		RunDir: s.RunDir, Log: log,
 	})
 	if err != nil {
-		return fmt.Errorf("dns: %w", err)
+		return err
 	}
 	imageService := image.NewService(images)
 	imageService.InUse = func(id string) bool { return usesImage(ctx, runtime.Client(), id) }

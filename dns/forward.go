@@ -26,21 +26,28 @@ const (
 
 // forwarder asks the node's resolvers, in order, and keeps answers for a short time.
 type forwarder struct {
-	self   []netip.AddrPort // where we listen ourselves: never asked
-	asking chan struct{}    // one place per question under way
+	asking chan struct{} // one place per question under way
 	kept   *cache
 
-	mu      sync.Mutex // guards servers
+	mu      sync.Mutex       // guards what follows
+	self    []netip.AddrPort // where we listen ourselves: never asked
 	servers []netip.AddrPort
 }
 
-func newForwarder(self []netip.AddrPort) *forwarder {
-	return &forwarder{self: self, asking: make(chan struct{}, askingMax), kept: newCache()}
+func newForwarder() *forwarder {
+	return &forwarder{asking: make(chan struct{}, askingMax), kept: newCache()}
+}
+
+// avoid adds an address that setServers leaves out.
+func (f *forwarder) avoid(a netip.AddrPort) {
+	f.mu.Lock()
+	f.self = append(f.self, a)
+	f.mu.Unlock()
 }
 
 func (f *forwarder) setServers(list []netip.AddrPort) {
-	list = slices.DeleteFunc(slices.Clone(list), func(a netip.AddrPort) bool { return slices.Contains(f.self, a) })
 	f.mu.Lock()
+	list = slices.DeleteFunc(slices.Clone(list), func(a netip.AddrPort) bool { return slices.Contains(f.self, a) })
 	same := slices.Equal(f.servers, list)
 	f.servers = list
 	f.mu.Unlock()

@@ -1,7 +1,6 @@
 package dns
 
 import (
-	"net/netip"
 	"testing"
 	"time"
 
@@ -30,8 +29,8 @@ func FuzzPackets(f *testing.F) {
 	// A name that is a pointer into the header.
 	f.Add([]byte("\x00\x07\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x01x\xc0\x06\x00\x01\x00\x01"))
 	index := answer.New("cluster.local")
-	index.PutService(svc("web", "10.96.0.20", nil))
-	s := &Server{cfg: Config{Domain: "cluster.local"}, index: index, forward: newForwarder([]netip.AddrPort{})}
+	index.PutService(svc("web", "10.96.0.20"))
+	s := &Server{cfg: Config{Domain: "cluster.local"}, index: index, forward: newForwarder()}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		for _, tcp := range []bool{false, true} {
 			reply, q, _, later := s.quick(b, tcp)

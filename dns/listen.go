@@ -3,7 +3,6 @@ package dns
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -16,16 +15,14 @@ const (
 	tcpIdle     = 10 * time.Second
 )
 
-// serveUDP answers what comes by UDP. What is known is answered at once, in order; the rest on the side.
-func (s *Server) serveUDP(ctx context.Context, c *net.UDPConn, wg *sync.WaitGroup) error {
+// serveUDP answers what comes by UDP until ctx ends. What is known is answered at once, in order; the rest on the
+// side, until work ends.
+func (s *Server) serveUDP(ctx, work context.Context, c *net.UDPConn, wg *sync.WaitGroup) {
 	buf := make([]byte, 4096)
-	for {
+	for ctx.Err() == nil {
 		n, from, err := c.ReadFromUDPAddrPort(buf)
 		if err != nil {
-			if errors.Is(err, net.ErrClosed) {
-				return err
-			}
-			continue // an ICMP message about an earlier answer
+			continue // the end, or an ICMP message about an earlier answer
 		}
 		reply, q, r, later := s.quick(buf[:n], false)
 		if reply != nil {
@@ -41,29 +38,34 @@ func (s *Server) serveUDP(ctx context.Context, c *net.UDPConn, wg *sync.WaitGrou
 		}
 		q.raw = append([]byte(nil), q.raw...)
 		wg.Go(func() {
-			if reply := s.slow(ctx, q, r); reply != nil {
+			if reply := s.slow(work, q, r); reply != nil {
 				_, _ = c.WriteToUDPAddrPort(reply, from)
 			}
 		})
 	}
 }
 
-func (s *Server) serveTCP(ctx context.Context, l *net.TCPListener, wg *sync.WaitGroup) error {
-	for {
+// serveTCP accepts connections until ctx ends, and serves them until work ends.
+func (s *Server) serveTCP(ctx, work context.Context, l *net.TCPListener, wg *sync.WaitGroup) {
+	for failed := false; ctx.Err() == nil; {
 		c, err := l.Accept()
+		if ctx.Err() != nil && err != nil {
+			return
+		}
 		if err != nil {
-			if errors.Is(err, net.ErrClosed) {
-				return err
+			if !failed {
+				s.cfg.Log.Warn("dns: could not accept a connection", slog.Any("error", err))
 			}
-			s.cfg.Log.Warn("dns: could not accept a connection", slog.Any("error", err))
+			failed = true
 			// Out of file descriptors, most likely: it does not pass within a moment.
 			select {
 			case <-time.After(100 * time.Millisecond):
 				continue
 			case <-ctx.Done():
-				return ctx.Err()
+				return
 			}
 		}
+		failed = false
 		select {
 		case s.conns <- struct{}{}:
 		default:
@@ -72,10 +74,10 @@ func (s *Server) serveTCP(ctx context.Context, l *net.TCPListener, wg *sync.Wait
 		}
 		wg.Go(func() {
 			defer func() { <-s.conns }()
-			stop := context.AfterFunc(ctx, func() { c.Close() })
+			stop := context.AfterFunc(work, func() { c.Close() })
 			defer stop()
 			defer c.Close()
-			s.converse(ctx, c)
+			s.converse(work, c)
 		})
 	}
 }

@@ -1,32 +1,28 @@
 // Package dns answers the names of the cluster's Services and pods, and forwards all other names to the node's
 // resolvers.
 //
-// A [Server] follows Services and EndpointSlices through a client and answers from an index in memory;
-// dns/answer is the pure part. It listens on UDP and TCP, on addresses of the node.
+// A [Server] answers from an index in memory; dns/answer is the pure part. It listens on UDP and TCP, on sockets
+// that it is given. It lives in a process of its own ([Main], cmd/resolver), which outlives the cluster's server
+// as pods do: what it knows comes over a control socket ([Control]) from dns/feed, and while nobody feeds it, it goes
+// on with the last state. So this package imports nothing of Kubernetes, and little else.
 //
 // Packets that are not DNS queries are dropped. A name server that does not answer leads to SERVFAIL, never to
-// a client that waits for ever. Until the first view of the API server is there, names of the cluster are
-// SERVFAIL too: "no such name" would be a lie that clients keep.
+// a client that waits for ever. Until the first whole state is there, names of the cluster are SERVFAIL too: "no such
+// name" would be a lie that clients keep.
 package dns
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/netip"
 	"sync"
+	"time"
 
-	"sampan/client"
 	"sampan/dns/answer"
 )
 
 // Config is what a Server needs.
 type Config struct {
-	Client client.Client
-	// Listen are the addresses, each opened for UDP and TCP.
-	Listen []netip.AddrPort
 	// Domain is the cluster domain, "cluster.local".
 	Domain string
 	// ResolvConf is the file that names the resolvers for other names; "" is /etc/resolv.conf. It is read
@@ -35,20 +31,22 @@ type Config struct {
 	Log        *slog.Logger
 }
 
+// drainMax is how long a server that shall end goes on with what it was asked before: longer than a forwarded
+// question takes, and than a silent TCP connection is kept.
+const drainMax = 15 * time.Second
+
 // Server is the cluster's name server on one node.
 type Server struct {
 	cfg     Config
-	udp     []*net.UDPConn
-	tcp     []*net.TCPListener
 	forward *forwarder
 	watch   *fileWatch
 	conns   chan struct{} // one place per open TCP connection
 
 	mu    sync.RWMutex  // guards index, whose methods are not for concurrent use
-	index *answer.Index // nil until the first view is there
+	index *answer.Index // nil until the first state is there
 }
 
-// New opens the sockets, so that an address in use is an error here and not later.
+// New returns a server that knows nothing yet. Close it.
 func New(cfg Config) (*Server, error) {
 	if cfg.ResolvConf == "" {
 		cfg.ResolvConf = "/etc/resolv.conf"
@@ -56,89 +54,59 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Domain == "" {
 		cfg.Domain = "cluster.local"
 	}
-	s := &Server{cfg: cfg, conns: make(chan struct{}, tcpConnsMax)}
-	if err := s.listen(); err != nil {
-		s.close()
-		return nil, err
-	}
-	s.forward = newForwarder(s.Addresses())
+	s := &Server{cfg: cfg, conns: make(chan struct{}, tcpConnsMax), forward: newForwarder()}
 	var err error
 	if s.watch, err = watchFile(cfg.ResolvConf); err != nil {
-		s.close()
 		return nil, fmt.Errorf("dns: watch %s: %w", cfg.ResolvConf, err)
 	}
 	s.readResolvers()
 	return s, nil
 }
 
-func (s *Server) listen() error {
-	for _, a := range s.cfg.Listen {
-		u, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(a))
-		if err != nil {
-			return fmt.Errorf("dns: %w", err)
-		}
-		s.udp = append(s.udp, u)
-		// The port may have been 0; TCP is on the same.
-		a = u.LocalAddr().(*net.UDPAddr).AddrPort()
-		t, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(a))
-		if err != nil {
-			return fmt.Errorf("dns: %w", err)
-		}
-		s.tcp = append(s.tcp, t)
-	}
-	return nil
+// Close lets go of what New opened. Serve must have returned.
+func (s *Server) Close() { s.watch.close() }
+
+// Replace sets the whole state at once. The index is the server's from now on.
+func (s *Server) Replace(index *answer.Index) {
+	s.mu.Lock()
+	s.index = index
+	s.mu.Unlock()
 }
 
-// Addresses returns where the server listens.
-func (s *Server) Addresses() []netip.AddrPort {
-	var list []netip.AddrPort
-	for _, u := range s.udp {
-		a := u.LocalAddr().(*net.UDPAddr).AddrPort()
-		list = append(list, netip.AddrPortFrom(a.Addr().Unmap(), a.Port()))
-	}
-	return list
+// Update changes the state in place. Nobody is answered meanwhile. There must have been a Replace.
+func (s *Server) Update(f func(*answer.Index)) {
+	s.mu.Lock()
+	f(s.index)
+	s.mu.Unlock()
 }
 
-func (s *Server) close() {
-	for _, u := range s.udp {
-		u.Close()
+// Serve answers until ctx ends. Then it takes no more questions, answers those it has, and returns. The sockets are
+// closed in this process only: a question that nobody took waits for another one that has them. It is called once.
+func (s *Server) Serve(ctx context.Context, sockets []Socket) {
+	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	for _, socket := range sockets {
+		s.forward.avoid(socket.Address())
 	}
-	for _, t := range s.tcp {
-		t.Close()
-	}
-	if s.watch != nil {
-		s.watch.close()
-	}
-}
-
-// Run answers until ctx ends, then closes the sockets. It is called once.
-func (s *Server) Run(ctx context.Context) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	var wg sync.WaitGroup
-	start := func(f func() error) {
-		wg.Go(func() {
-			// One part that ends takes the others with it: a server that half works is worse than none.
-			if err := f(); err != nil {
-				cancel(err)
-			}
-		})
-	}
-	start(func() error { return s.follow(ctx) })
-	start(func() error { return s.watch.run(s.readResolvers) })
-	for _, u := range s.udp {
-		start(func() error { return s.serveUDP(ctx, u, &wg) })
-	}
-	for _, t := range s.tcp {
-		start(func() error { return s.serveTCP(ctx, t, &wg) })
+	s.readResolvers()
+	var watching, wg sync.WaitGroup
+	watching.Go(func() { s.watch.run(s.readResolvers) })
+	for _, socket := range sockets {
+		wg.Go(func() { s.serveUDP(ctx, work, socket.UDP, &wg) })
+		wg.Go(func() { s.serveTCP(ctx, work, socket.TCP, &wg) })
 	}
 	<-ctx.Done()
-	s.close()
-	wg.Wait()
-	err := context.Cause(ctx)
-	if errors.Is(err, net.ErrClosed) {
-		err = context.Canceled
+	for _, socket := range sockets {
+		socket.stopReading()
 	}
-	return err
+	patience := time.AfterFunc(drainMax, cancel)
+	wg.Wait()
+	patience.Stop()
+	for _, socket := range sockets {
+		socket.Close()
+	}
+	s.watch.close()
+	watching.Wait()
 }
 
 func (s *Server) readResolvers() {

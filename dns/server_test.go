@@ -3,7 +3,6 @@ package dns
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -11,138 +10,64 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 
 	"github.com/miekg/dns"
-	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"sampan/client"
-	"sampan/kind"
-	"sampan/view"
+	"sampan/dns/answer"
 )
-
-// source is a client that serves a world of the test's.
-type source struct {
-	client.Client // the rest is not used
-
-	mu      sync.Mutex
-	world   view.World
-	history []view.Change
-	moved   chan struct{} // closed at the next change
-	waits   int64
-	idle    chan struct{} // closed at the next Wait
-}
-
-func newSource() *source {
-	return &source{moved: make(chan struct{}), idle: make(chan struct{}), waits: -1}
-}
-
-func (s *source) Snapshot() *view.Snapshot {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.world.Snapshot()
-}
-
-func (s *source) Since(after int64) ([]view.Change, *view.Snapshot, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var list []view.Change
-	for _, c := range s.history {
-		if c.Revision > after {
-			list = append(list, c)
-		}
-	}
-	return list, s.world.Snapshot(), true
-}
-
-func (s *source) Wait(ctx context.Context, after int64) error {
-	s.mu.Lock()
-	s.waits = after
-	close(s.idle)
-	s.idle = make(chan struct{})
-	s.mu.Unlock()
-	for {
-		s.mu.Lock()
-		at, moved := s.world.Revision(), s.moved
-		s.mu.Unlock()
-		if at > after {
-			return nil
-		}
-		select {
-		case <-moved:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-// change applies f at one revision and waits until the reader has seen it.
-func (s *source) change(f func(w *view.World, revision int64) view.Change) {
-	s.mu.Lock()
-	rev := s.world.Revision() + 1
-	c := f(&s.world, rev)
-	c.Revision = rev
-	s.history = append(s.history, c)
-	close(s.moved)
-	s.moved = make(chan struct{})
-	s.mu.Unlock()
-	for {
-		s.mu.Lock()
-		done, idle := s.waits >= rev, s.idle
-		s.mu.Unlock()
-		if done {
-			return
-		}
-		<-idle
-	}
-}
-
-func (s *source) put(id kind.ID, obj kind.Object) {
-	s.change(func(w *view.World, rev int64) view.Change {
-		return view.Change{Key: view.KeyOf(id, obj), Old: w.Put(id, obj, rev), New: obj}
-	})
-}
-
-func (s *source) remove(id kind.ID, namespace, name string) {
-	s.change(func(w *view.World, rev int64) view.Change {
-		return view.Change{Key: view.Key{Kind: id, Namespace: namespace, Name: name}, Old: w.Remove(id, namespace, name, rev)}
-	})
-}
 
 type harness struct {
 	t      *testing.T
 	server *Server
-	source *source
 	addr   string
-	conf   string
 }
 
+// start starts a server that knows an empty cluster.
 func start(t *testing.T) *harness {
 	t.Helper()
-	h := &harness{t: t, source: newSource(), conf: filepath.Join(t.TempDir(), "resolv.conf")}
-	if err := os.WriteFile(h.conf, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s, err := New(Config{Client: h.source, Listen: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}, Domain: "cluster.local",
-		ResolvConf: h.conf, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	h := startUnknowing(t)
+	h.server.Replace(answer.New("cluster.local"))
+	return h
+}
+
+func startUnknowing(t *testing.T) *harness {
+	t.Helper()
+	h := &harness{t: t, server: newServer(t)}
+	socket, err := Listen(netip.MustParseAddrPort("127.0.0.1:0"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != context.Canceled {
-			t.Errorf("Run: %v", err)
-		}
-	})
-	h.server, h.addr = s, s.Addresses()[0].String()
+	h.addr = socket.Address().String()
+	done := make(chan struct{})
+	go func() { defer close(done); h.server.Serve(ctx, []Socket{socket}) }()
+	t.Cleanup(func() { cancel(); <-done })
+	h.ask("udp", "cluster.local.", dns.TypeSOA, nil) // now it has read its settings, which tests change
 	return h
+}
+
+func newServer(t *testing.T) *Server {
+	t.Helper()
+	conf := filepath.Join(t.TempDir(), "resolv.conf")
+	if err := os.WriteFile(conf, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := New(Config{Domain: "cluster.local", ResolvConf: conf, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+func (h *harness) put(svc answer.Service) {
+	h.server.Update(func(x *answer.Index) { x.PutService(svc) })
+}
+
+func (h *harness) putSlice(e answer.Slice) {
+	h.server.Update(func(x *answer.Index) { x.PutSlice(e) })
 }
 
 func (h *harness) ask(network, name string, kind uint16, mutate func(*dns.Msg)) *dns.Msg {
@@ -175,36 +100,48 @@ func text(r *dns.Msg) string {
 	return strings.Join(parts, ", ")
 }
 
-func svc(name, ip string, mutate func(*corev1.Service), ports ...corev1.ServicePort) *corev1.Service {
-	s := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name}, Spec: corev1.ServiceSpec{ClusterIP: ip, Ports: ports}}
-	if mutate != nil {
-		mutate(s)
+// svc is a Service with one cluster address; ip "None" makes it headless, "" leaves it without.
+func svc(name, ip string, ports ...answer.Port) answer.Service {
+	s := answer.Service{Namespace: "shop", Name: name, Ports: ports}
+	switch ip {
+	case "":
+	case "None":
+		s.Headless = true
+	default:
+		s.Addresses = []netip.Addr{netip.MustParseAddr(ip)}
 	}
 	return s
 }
 
-func slice(owner, name string, endpoints ...discoveryv1.Endpoint) *discoveryv1.EndpointSlice {
-	return &discoveryv1.EndpointSlice{
-		ObjectMeta:  metav1.ObjectMeta{Namespace: "shop", Name: name, Labels: map[string]string{discoveryv1.LabelServiceName: owner}},
-		AddressType: discoveryv1.AddressTypeIPv4, Endpoints: endpoints,
-		Ports: []discoveryv1.EndpointPort{{Name: new("sql"), Port: new(int32(3306)), Protocol: new(corev1.ProtocolTCP)}},
-	}
+func alias(name, to string) answer.Service {
+	return answer.Service{Namespace: "shop", Name: name, External: to}
+}
+
+func ready(ip, hostname string) answer.Endpoint {
+	return answer.Endpoint{Addresses: []netip.Addr{netip.MustParseAddr(ip)}, Hostname: hostname, Ready: true}
+}
+
+func unready(ip, hostname string) answer.Endpoint {
+	e := ready(ip, hostname)
+	e.Ready = false
+	return e
+}
+
+func slice(owner, name string, endpoints ...answer.Endpoint) answer.Slice {
+	return answer.Slice{Namespace: "shop", Name: name, Service: owner, Endpoints: endpoints, Ports: []answer.Port{{Name: "sql", Protocol: "tcp", Number: 3306}}}
 }
 
 func TestNamesFollowTheSpecification(t *testing.T) {
 	h := start(t)
-	h.source.put(kind.Services, svc("web", "10.96.0.20", nil, corev1.ServicePort{Name: "http", Port: 80, Protocol: "TCP"}))
-	h.source.put(kind.Services, svc("mysql", "None", nil, corev1.ServicePort{Name: "sql", Port: 3306, Protocol: "TCP"}))
-	h.source.put(kind.EndpointSlices, slice("mysql", "mysql-1",
-		discoveryv1.Endpoint{Addresses: []string{"10.244.0.5"}, Hostname: new("mysql-0")},
-		discoveryv1.Endpoint{Addresses: []string{"10.244.0.6"}, Hostname: new("mysql-1"), Conditions: discoveryv1.EndpointConditions{Ready: new(false)}},
-		discoveryv1.Endpoint{Addresses: []string{"10.244.0.7"}}))
-	h.source.put(kind.Services, svc("early", "None", func(s *corev1.Service) { s.Spec.PublishNotReadyAddresses = true }))
-	h.source.put(kind.EndpointSlices, slice("early", "early-1", discoveryv1.Endpoint{Addresses: []string{"10.244.0.9"}, Conditions: discoveryv1.EndpointConditions{Ready: new(false)}}))
-	h.source.put(kind.Services, svc("alias", "", func(s *corev1.Service) {
-		s.Spec.Type, s.Spec.ExternalName = corev1.ServiceTypeExternalName, "web.shop.svc.cluster.local"
-	}))
-	h.source.put(kind.Services, svc("empty", "None", nil))
+	h.put(svc("web", "10.96.0.20", answer.Port{Name: "http", Number: 80, Protocol: "tcp"}))
+	h.put(svc("mysql", "None", answer.Port{Name: "sql", Number: 3306, Protocol: "tcp"}))
+	h.putSlice(slice("mysql", "mysql-1", ready("10.244.0.5", "mysql-0"), unready("10.244.0.6", "mysql-1"), ready("10.244.0.7", "")))
+	early := svc("early", "None")
+	early.PublishNotReady = true
+	h.put(early)
+	h.putSlice(slice("early", "early-1", unready("10.244.0.9", "")))
+	h.put(alias("alias", "web.shop.svc.cluster.local"))
+	h.put(svc("empty", "None"))
 	for _, c := range []struct {
 		name string
 		kind uint16
@@ -257,7 +194,7 @@ func TestNamesFollowTheSpecification(t *testing.T) {
 
 func TestAnswersFollowChanges(t *testing.T) {
 	h := start(t)
-	h.source.put(kind.Services, svc("a", "10.96.0.30", nil))
+	h.put(svc("a", "10.96.0.30"))
 	want := func(name, answer string) {
 		t.Helper()
 		if got := text(h.ask("udp", name, dns.TypeA, nil)); got != answer {
@@ -265,23 +202,23 @@ func TestAnswersFollowChanges(t *testing.T) {
 		}
 	}
 	want("a.shop.svc.cluster.local.", "10.96.0.30")
-	h.source.put(kind.Services, svc("a", "None", nil))
+	h.put(svc("a", "None"))
 	want("a.shop.svc.cluster.local.", "NODATA")
-	h.source.put(kind.EndpointSlices, slice("a", "s", discoveryv1.Endpoint{Addresses: []string{"10.244.0.1"}}))
+	h.putSlice(slice("a", "s", ready("10.244.0.1", "")))
 	want("a.shop.svc.cluster.local.", "10.244.0.1")
-	h.source.put(kind.Services, svc("b", "None", nil))
-	h.source.put(kind.EndpointSlices, slice("b", "s", discoveryv1.Endpoint{Addresses: []string{"10.244.0.1"}})) // now of another Service
+	h.put(svc("b", "None"))
+	h.putSlice(slice("b", "s", ready("10.244.0.1", ""))) // now of another Service
 	want("a.shop.svc.cluster.local.", "NODATA")
 	want("b.shop.svc.cluster.local.", "10.244.0.1")
-	h.source.remove(kind.EndpointSlices, "shop", "s")
+	h.server.Update(func(x *answer.Index) { x.RemoveSlice("shop", "s") })
 	want("b.shop.svc.cluster.local.", "NODATA")
-	h.source.remove(kind.Services, "shop", "a")
-	h.source.remove(kind.Services, "shop", "b")
+	h.server.Update(func(x *answer.Index) { x.RemoveService("shop", "a") })
+	h.server.Update(func(x *answer.Index) { x.RemoveService("shop", "b") })
 	want("b.shop.svc.cluster.local.", "NXDOMAIN")
 }
 
 func TestUnknownClusterIsFailureNotAbsence(t *testing.T) {
-	h := start(t)
+	h := startUnknowing(t)
 	if got := text(h.ask("udp", "web.shop.svc.cluster.local.", dns.TypeA, nil)); got != "SERVFAIL" {
 		t.Fatal(got)
 	}
@@ -289,12 +226,12 @@ func TestUnknownClusterIsFailureNotAbsence(t *testing.T) {
 
 func TestLargeAnswersAreCutOverUDPOnly(t *testing.T) {
 	h := start(t)
-	h.source.put(kind.Services, svc("many", "None", nil))
-	var list []discoveryv1.Endpoint
+	h.put(svc("many", "None"))
+	var list []answer.Endpoint
 	for i := range 200 {
-		list = append(list, discoveryv1.Endpoint{Addresses: []string{fmt.Sprintf("10.244.1.%d", i+1)}})
+		list = append(list, ready(fmt.Sprintf("10.244.1.%d", i+1), ""))
 	}
-	h.source.put(kind.EndpointSlices, slice("many", "many-1", list...))
+	h.putSlice(slice("many", "many-1", list...))
 	r := h.ask("udp", "many.shop.svc.cluster.local.", dns.TypeA, nil)
 	r.Compress = true
 	if n := len(r.Answer); !r.Truncated || n < 25 || r.Len() > 512 {
@@ -312,7 +249,7 @@ func TestLargeAnswersAreCutOverUDPOnly(t *testing.T) {
 
 func TestOddQueriesAreRefusedPolitely(t *testing.T) {
 	h := start(t)
-	h.source.put(kind.Services, svc("web", "10.96.0.20", nil))
+	h.put(svc("web", "10.96.0.20"))
 	for _, c := range []struct {
 		what   string
 		mutate func(*dns.Msg)
@@ -392,9 +329,7 @@ func TestAliasToAnotherNameIsFollowed(t *testing.T) {
 	h := start(t)
 	up, _ := upstream(t, reply("db.example.com. 60 IN A 192.0.2.8"))
 	h.server.forward.setServers([]netip.AddrPort{up})
-	h.source.put(kind.Services, svc("db", "", func(s *corev1.Service) {
-		s.Spec.Type, s.Spec.ExternalName = corev1.ServiceTypeExternalName, "db.example.com"
-	}))
+	h.put(alias("db", "db.example.com"))
 	if got := text(h.ask("udp", "db.shop.svc.cluster.local.", dns.TypeA, nil)); got != "192.0.2.8, db.example.com." {
 		t.Fatal(got)
 	}
@@ -402,9 +337,7 @@ func TestAliasToAnotherNameIsFollowed(t *testing.T) {
 
 func TestAliasesInACircleEnd(t *testing.T) {
 	h := start(t)
-	h.source.put(kind.Services, svc("a", "", func(s *corev1.Service) {
-		s.Spec.Type, s.Spec.ExternalName = corev1.ServiceTypeExternalName, "a.shop.svc.cluster.local"
-	}))
+	h.put(alias("a", "a.shop.svc.cluster.local"))
 	if got := text(h.ask("udp", "a.shop.svc.cluster.local.", dns.TypeA, nil)); got != "SERVFAIL" {
 		t.Fatal(got)
 	}
@@ -429,7 +362,7 @@ func TestSilentServerGivesWayToTheNext(t *testing.T) {
 
 func TestOwnAddressIsNeverAsked(t *testing.T) {
 	h := start(t)
-	h.server.forward.setServers(h.server.Addresses())
+	h.server.forward.setServers([]netip.AddrPort{netip.MustParseAddrPort(h.addr)})
 	if got := text(h.ask("udp", "example.org.", dns.TypeA, nil)); got != "SERVFAIL" {
 		t.Fatal(got)
 	}

@@ -62,11 +62,11 @@ func (w *fileWatch) addFolder(dir string) error {
 }
 
 // run calls changed after each change, until close.
-func (w *fileWatch) run(changed func()) error {
+func (w *fileWatch) run(changed func()) {
 	buf := make([]byte, 4096)
 	for {
 		if _, err := w.f.Read(buf); err != nil {
-			return err
+			return
 		}
 		_ = w.add() // a link may lead elsewhere now; if its folder is not there, there is nothing to watch
 		changed()

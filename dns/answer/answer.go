@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	corev1 "k8s.io/api/core/v1"
-
 	"golang.org/x/net/dns/dnsmessage"
 )
 
@@ -108,10 +106,10 @@ func (x *Index) below(q dnsmessage.Question, labels []string) (r Result, exists 
 	switch front := labels[:n-2]; {
 	case len(front) == 0:
 		return x.serviceRecord(q, s), true
-	case s.external():
+	case s.External != "":
 		return r, false
 	case len(front) == 1 && strings.HasPrefix(front[0], "_"):
-		return r, slices.ContainsFunc(s.object.Spec.Ports, func(p corev1.ServicePort) bool { return protocolLabel(p.Protocol) == front[0] })
+		return r, slices.ContainsFunc(s.Ports, func(p Port) bool { return "_"+p.Protocol == front[0] })
 	case len(front) == 1:
 		return s.endpointRecord(q, front[0])
 	case len(front) == 2:
@@ -122,8 +120,8 @@ func (x *Index) below(q dnsmessage.Question, labels []string) (r Result, exists 
 
 func (x *Index) serviceRecord(q dnsmessage.Question, s *service) (r Result) {
 	switch {
-	case s.external():
-		target, err := dnsmessage.NewName(strings.TrimSuffix(s.object.Spec.ExternalName, ".") + ".")
+	case s.External != "":
+		target, err := dnsmessage.NewName(strings.TrimSuffix(s.External, ".") + ".")
 		if err != nil {
 			return r
 		}
@@ -132,15 +130,15 @@ func (x *Index) serviceRecord(q dnsmessage.Question, s *service) (r Result) {
 			r.Follow = target.String()
 		}
 	case q.Type == dnsmessage.TypeSRV:
-		for _, p := range s.object.Spec.Ports {
+		for _, p := range s.Ports {
 			x.addServers(&r, q, s, p)
 		}
-	case s.headless():
+	case s.Headless:
 		for _, e := range s.endpoints {
 			r.add(q, e.addr)
 		}
 	default:
-		for _, a := range s.clusterIPs() {
+		for _, a := range s.Addresses {
 			r.add(q, a)
 		}
 	}
@@ -148,7 +146,7 @@ func (x *Index) serviceRecord(q dnsmessage.Question, s *service) (r Result) {
 }
 
 func (s *service) endpointRecord(q dnsmessage.Question, label string) (r Result, exists bool) {
-	if !s.headless() {
+	if !s.Headless {
 		// Upstream's server answers for endpoints with a name behind a cluster IP too; without a name it does not.
 		for _, e := range s.endpoints {
 			if e.hostname != "" && e.hostname == label {
@@ -168,8 +166,8 @@ func (s *service) endpointRecord(q dnsmessage.Question, label string) (r Result,
 }
 
 func (x *Index) portRecord(q dnsmessage.Question, s *service, port, protocol string) (r Result, exists bool) {
-	for _, p := range s.object.Spec.Ports {
-		if p.Name == "" || "_"+strings.ToLower(p.Name) != port || protocolLabel(p.Protocol) != protocol {
+	for _, p := range s.Ports {
+		if p.Name == "" || "_"+strings.ToLower(p.Name) != port || "_"+p.Protocol != protocol {
 			continue
 		}
 		exists = true
@@ -181,7 +179,7 @@ func (x *Index) portRecord(q dnsmessage.Question, s *service, port, protocol str
 }
 
 // addServers adds the SRV records of a port, and the addresses of the names in them.
-func (x *Index) addServers(r *Result, q dnsmessage.Question, s *service, p corev1.ServicePort) {
+func (x *Index) addServers(r *Result, q dnsmessage.Question, s *service, p Port) {
 	suffix := s.name + "." + s.namespace + ".svc"
 	type key struct {
 		target dnsmessage.Name
@@ -202,17 +200,16 @@ func (x *Index) addServers(r *Result, q dnsmessage.Question, s *service, p corev
 			r.Additional = append(r.Additional, address(target, a))
 		}
 	}
-	if !s.headless() {
-		for _, a := range s.clusterIPs() {
-			add(x.name(suffix), uint16(p.Port), a)
+	if !s.Headless {
+		for _, a := range s.Addresses {
+			add(x.name(suffix), p.Number, a)
 		}
 		return
 	}
 	for _, e := range s.endpoints {
 		for _, ep := range e.ports {
-			if ep.Port != nil && (ep.Name == nil && p.Name == "" || ep.Name != nil && *ep.Name == p.Name) &&
-				(ep.Protocol == nil || protocolLabel(*ep.Protocol) == protocolLabel(p.Protocol)) {
-				add(x.name(e.label()+"."+suffix), uint16(*ep.Port), e.addr)
+			if ep.Name == p.Name && ep.Protocol == p.Protocol {
+				add(x.name(e.label()+"."+suffix), ep.Number, e.addr)
 			}
 		}
 	}
@@ -228,7 +225,7 @@ func (x *Index) reverse(q dnsmessage.Question, name string) (r Result) {
 	var targets []string
 	for s := range owners {
 		suffix := s.name + "." + s.namespace + ".svc"
-		if !s.headless() {
+		if !s.Headless {
 			targets = append(targets, suffix)
 			continue
 		}
@@ -317,13 +314,6 @@ func sameAddress(a, b dnsmessage.Resource) bool {
 
 func resource(name dnsmessage.Name, kind dnsmessage.Type, body dnsmessage.ResourceBody) dnsmessage.Resource {
 	return dnsmessage.Resource{Header: dnsmessage.ResourceHeader{Name: name, Type: kind, Class: dnsmessage.ClassINET, TTL: TTL}, Body: body}
-}
-
-func protocolLabel(p corev1.Protocol) string {
-	if p == "" {
-		return "_tcp"
-	}
-	return "_" + strings.ToLower(string(p))
 }
 
 // reverseAddr returns the address that a name like 5.0.244.10.in-addr.arpa stands for.

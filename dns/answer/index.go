@@ -1,7 +1,8 @@
 // Package answer is what the cluster's DNS knows: the records of Services and pods, as version 1.1 of the
-// Kubernetes DNS specification names them. It is pure; package dns has the sockets.
+// Kubernetes DNS specification names them. It is pure; package dns has the sockets, and dns/feed makes its values
+// out of the objects of the API.
 //
-// An [Index] follows Services and EndpointSlices change by change, and answers one question in a few map
+// An [Index] follows Services and slices of endpoints change by change, and answers one question in a few map
 // lookups. It belongs to one goroutine or one lock; any number of goroutines may ask at once while nobody changes it.
 package answer
 
@@ -11,33 +12,34 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-
-	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
 )
 
 // Index has the records of one cluster.
 type Index struct {
 	domain     string // lower case, without a dot at the end
 	namespaces map[string]map[string]*service
+	owners     map[key]string // the Service of each slice
 	// addresses has the services that an address belongs to, for the names of addresses.
 	addresses map[netip.Addr]map[*service]int
 }
 
+type key struct{ namespace, name string }
+
 // service is one Service with its endpoints.
 type service struct {
 	namespace, name string
-	object          *corev1.Service // nil while only slices are known
-	slices          map[string]*discoveryv1.EndpointSlice
-	endpoints       []endpoint // of all slices; those that have a name or are headless matter
-	listed          []netip.Addr
+	known           bool // false while only slices are
+	Service
+	slices    map[string]Slice
+	endpoints []endpoint // of all slices; those that have a name or are headless matter
+	listed    []netip.Addr
 }
 
-// endpoint is one address behind one port; port is nil in slices without ports.
+// endpoint is one address behind the ports of its slice.
 type endpoint struct {
 	addr     netip.Addr
 	hostname string
-	ports    []discoveryv1.EndpointPort
+	ports    []Port
 }
 
 // New returns an empty index for a cluster domain.
@@ -45,40 +47,51 @@ func New(domain string) *Index {
 	return &Index{
 		domain:     strings.ToLower(strings.Trim(domain, ".")),
 		namespaces: map[string]map[string]*service{},
+		owners:     map[key]string{},
 		addresses:  map[netip.Addr]map[*service]int{},
 	}
 }
 
 // PutService sets a Service, which must not be written to afterwards.
-func (x *Index) PutService(svc *corev1.Service) {
+func (x *Index) PutService(svc Service) {
 	s := x.entry(svc.Namespace, svc.Name)
-	s.object = svc
+	s.Service, s.known = svc, true
 	x.refresh(s)
 }
 
 // RemoveService removes a Service.
 func (x *Index) RemoveService(namespace, name string) {
 	s := x.entry(namespace, name)
-	s.object = nil
+	s.Service, s.known = Service{}, false
 	x.refresh(s)
 }
 
-// PutSlice sets an EndpointSlice, which must not be written to afterwards.
-func (x *Index) PutSlice(e *discoveryv1.EndpointSlice) {
-	if owner := e.Labels[discoveryv1.LabelServiceName]; owner != "" {
-		s := x.entry(e.Namespace, owner)
-		s.slices[e.Name] = e
-		x.refresh(s)
+// PutSlice sets a slice, which must not be written to afterwards. It may belong to another Service than before.
+func (x *Index) PutSlice(e Slice) {
+	at := key{e.Namespace, e.Name}
+	if owner, ok := x.owners[at]; ok && owner != e.Service {
+		x.RemoveSlice(e.Namespace, e.Name)
 	}
+	if e.Service == "" {
+		return
+	}
+	x.owners[at] = e.Service
+	s := x.entry(e.Namespace, e.Service)
+	s.slices[e.Name] = e
+	x.refresh(s)
 }
 
-// RemoveSlice removes an EndpointSlice; e is its last state.
-func (x *Index) RemoveSlice(e *discoveryv1.EndpointSlice) {
-	if owner := e.Labels[discoveryv1.LabelServiceName]; owner != "" {
-		s := x.entry(e.Namespace, owner)
-		delete(s.slices, e.Name)
-		x.refresh(s)
+// RemoveSlice removes a slice.
+func (x *Index) RemoveSlice(namespace, name string) {
+	at := key{namespace, name}
+	owner, ok := x.owners[at]
+	if !ok {
+		return
 	}
+	delete(x.owners, at)
+	s := x.entry(namespace, owner)
+	delete(s.slices, name)
+	x.refresh(s)
 }
 
 func (x *Index) entry(namespace, name string) *service {
@@ -87,7 +100,7 @@ func (x *Index) entry(namespace, name string) *service {
 	}
 	s := x.namespaces[namespace][name]
 	if s == nil {
-		s = &service{namespace: namespace, name: name, slices: map[string]*discoveryv1.EndpointSlice{}}
+		s = &service{namespace: namespace, name: name, slices: map[string]Slice{}}
 		x.namespaces[namespace][name] = s
 	}
 	return s
@@ -95,7 +108,7 @@ func (x *Index) entry(namespace, name string) *service {
 
 // lookup returns a Service that is there, or nil.
 func (x *Index) lookup(namespace, name string) *service {
-	if s := x.namespaces[namespace][name]; s != nil && s.object != nil {
+	if s := x.namespaces[namespace][name]; s != nil && s.known {
 		return s
 	}
 	return nil
@@ -112,7 +125,7 @@ func (x *Index) refresh(s *service) {
 		}
 	}
 	s.endpoints, s.listed = nil, nil
-	if s.object == nil {
+	if !s.known {
 		if len(s.slices) == 0 {
 			delete(x.namespaces[s.namespace], s.name)
 			if len(x.namespaces[s.namespace]) == 0 {
@@ -127,8 +140,8 @@ func (x *Index) refresh(s *service) {
 	slices.SortStableFunc(s.endpoints, func(a, b endpoint) int {
 		return cmp.Or(a.addr.Compare(b.addr), strings.Compare(a.hostname, b.hostname))
 	})
-	s.listed = append(s.listed, s.clusterIPs()...)
-	if s.headless() {
+	s.listed = append(s.listed, s.Addresses...)
+	if s.Headless {
 		for _, e := range s.endpoints {
 			s.listed = append(s.listed, e.addr)
 		}
@@ -141,44 +154,15 @@ func (x *Index) refresh(s *service) {
 	}
 }
 
-func (s *service) addEndpoints(slice *discoveryv1.EndpointSlice) {
-	if slice.AddressType == discoveryv1.AddressTypeFQDN {
-		return
-	}
+func (s *service) addEndpoints(slice Slice) {
 	for _, e := range slice.Endpoints {
-		if e.Conditions.Ready != nil && !*e.Conditions.Ready && !s.object.Spec.PublishNotReadyAddresses {
+		if !e.Ready && !s.PublishNotReady {
 			continue
 		}
-		for _, text := range e.Addresses {
-			a, err := netip.ParseAddr(text)
-			if err != nil {
-				continue
-			}
-			p := endpoint{addr: a.Unmap(), ports: slice.Ports}
-			if e.Hostname != nil {
-				p.hostname = strings.ToLower(*e.Hostname)
-			}
-			s.endpoints = append(s.endpoints, p)
+		for _, a := range e.Addresses {
+			s.endpoints = append(s.endpoints, endpoint{addr: a, hostname: e.Hostname, ports: slice.Ports})
 		}
 	}
-}
-
-func (s *service) headless() bool { return s.object.Spec.ClusterIP == corev1.ClusterIPNone }
-
-func (s *service) external() bool { return s.object.Spec.Type == corev1.ServiceTypeExternalName }
-
-func (s *service) clusterIPs() []netip.Addr {
-	texts := s.object.Spec.ClusterIPs
-	if len(texts) == 0 {
-		texts = []string{s.object.Spec.ClusterIP}
-	}
-	var out []netip.Addr
-	for _, t := range texts {
-		if a, err := netip.ParseAddr(t); err == nil && !s.external() {
-			out = append(out, a.Unmap())
-		}
-	}
-	return out
 }
 
 // label is the name of an endpoint below its service: its hostname, or its address with dashes.

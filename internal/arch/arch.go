@@ -32,7 +32,6 @@ const Rules = `
 	plan, kind/*, kind/claim < controller/pods < controller/revision < controller/*;
 	controller/* < controller/all;
 	view, kind/*, kind/claim < scheduler/place;
-	view < dns/answer;
 	view < node/podconfig;
 	plan, podruntime < node/podstate;
 	kind < apiserver/patch, metrics/window, network/ruleset;
@@ -50,7 +49,8 @@ const Rules = `
 	node/podconfig, node/crilog < node/volume;
 	client/events, podruntime, node/podstate, node/podconfig, node/volume, node/crilog < node;
 	client/events, podruntime, network/ipam, network/ruleset, network/link, network/nft < network;
-	client/events, dns/answer < dns;
+	dns/answer < dns/wire < dns;
+	client/events, dns < dns/feed;
 	client/events, metrics/window < metrics;
 	client/events < dashboard;
 
@@ -59,20 +59,21 @@ const Rules = `
 	internal/* < podruntime/linux/bundle;
 	podruntime, podruntime/linux/bundle < podruntime/linux;
 	podruntime/linux/bundle < cmd/ocirun;
+	dns < cmd/resolver;
 	podruntime < podruntime/podruntimetest, image;
 
 	# Those who assemble.
 	controller/pods, view < sim/check;
 	view, plan < sim/*;
 	apiserver, store/*, kind/registry, controller, controller/all, scheduler, node, sim/check, sim/* < sim;
-	apiserver, store/*, kind/registry, controller, controller/all, scheduler, node, network, dns, metrics, dashboard, image, podruntime/linux, sim < cluster;
+	apiserver, store/*, kind/registry, controller, controller/all, scheduler, node, network, dns/feed, metrics, dashboard, image, podruntime/linux, sim < cluster;
 	cluster < cluster/*;
 	cluster/*, cluster < cmd/*, bench, e2e, examples/*;
 
 	# What must stay true.
-	store !< controller, controller/*, controller/all, client, client/events, scheduler, node, network, dns, image, podruntime;
+	store !< controller, controller/*, controller/all, client, client/events, scheduler, node, network, dns, dns/feed, image, podruntime;
 	client !< controller/*, controller/all, scheduler/place, node/podstate, network/ruleset, dns/answer, apiserver/admit, apiserver/patch;
-	kind, view, client !< image, podruntime, internal/*;
+	kind, view, client !< image, podruntime, internal/*, dns, cmd/resolver;
 	network/link, network/nft, podruntime/linux, image !< sim;
 	cluster !< sim, apiserver, node;
 `
