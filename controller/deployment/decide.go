@@ -286,7 +286,9 @@ func (r *rollout) shrinkOld() {
 		return
 	}
 	for _, s := range r.old {
-		n := min(room, size(s)-available(s))
+		// A pod that is ready but not yet available (minReadySeconds) may be by the time that the set acts, so
+		// unlike upstream it is not taken for one that serves nothing.
+		n := min(room, size(s)-max(s.Status.ReadyReplicas, s.Status.AvailableReplicas))
 		if n > 0 {
 			r.resize(s, size(s)-n)
 			room -= n

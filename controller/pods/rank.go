@@ -18,13 +18,20 @@ const DeletionCost = corev1.PodDeletionCost
 // node, how many pods of the same workload run there. The order is that of Kubernetes' ReplicaSet: pods
 // that serve least, cost least to delete, stand on crowded nodes, and are younger go first; among pods of
 // similar age (by powers of two) the order is arbitrary, so that old zones do not empty last.
-func Victims(pods []*corev1.Pod, n int, crowd map[string]int, now time.Time) []*corev1.Pod {
+//
+// One rank is added to upstream's: a pod that has not been ready for minReady goes before one that is available.
+func Victims(pods []*corev1.Pod, n int, crowd map[string]int, minReady time.Duration, now time.Time) []*corev1.Pod {
+	available := func(p *corev1.Pod) int {
+		ok, _ := Available(p, minReady, now)
+		return btoi(ok)
+	}
 	ranked := slices.Clone(pods)
 	slices.SortFunc(ranked, func(a, b *corev1.Pod) int {
 		return cmp.Or(
 			rank(a, b, func(p *corev1.Pod) int { return btoi(p.Spec.NodeName != "") }),
 			rank(a, b, phaseRank),
 			rank(a, b, func(p *corev1.Pod) int { return btoi(Ready(p)) }),
+			rank(a, b, available),
 			rank(a, b, deletionCost),
 			rank(b, a, func(p *corev1.Pod) int { return crowd[p.Spec.NodeName] }),
 			younger(readySince(a), readySince(b), now),

@@ -91,7 +91,7 @@ func victims(in In) []*corev1.Pod {
 	if tooMany <= 0 || in.Set.DeletionTimestamp != nil {
 		return nil
 	}
-	return pods.Victims(have, tooMany, in.Crowd, in.Now)
+	return pods.Victims(have, tooMany, in.Crowd, pods.Seconds(in.Set.Spec.MinReadySeconds), in.Now)
 }
 
 // scale makes missing pods and removes the victims.

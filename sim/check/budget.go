@@ -67,7 +67,7 @@ func (b *Budget) check(d *appsv1.Deployment, snap *view.Snapshot, now time.Time)
 		// Scaling in mid-rollout is proportional, as Kubernetes documents it: it looks at sizes only.
 		l.most, l.least, l.replicas = max(l.most, most), 0, *d.Spec.Replicas
 	}
-	active, available := count(d, snap)
+	active, available := count(d, snap, now)
 	// What was decided before the change was seen may still arrive.
 	if observed(d, snap) {
 		if active <= most {
@@ -114,14 +114,14 @@ func budget(d *appsv1.Deployment) (surge, unavailable int32) {
 	return int32(s), int32(u)
 }
 
-func count(d *appsv1.Deployment, snap *view.Snapshot) (active, available int32) {
+func count(d *appsv1.Deployment, snap *view.Snapshot, now time.Time) (active, available int32) {
 	for s := range view.OwnedBy[*appsv1.ReplicaSet](snap, kind.ReplicaSets, d.UID) {
 		for p := range view.OwnedBy[*corev1.Pod](snap, kind.Pods, s.UID) {
 			if !controls(s, p) || !pods.Active(p) {
 				continue
 			}
 			active++
-			if pods.Ready(p) {
+			if ok, _ := pods.Available(p, pods.Seconds(d.Spec.MinReadySeconds), now); ok {
 				available++
 			}
 		}

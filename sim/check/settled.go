@@ -2,6 +2,7 @@ package check
 
 import (
 	"fmt"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -22,7 +23,7 @@ func Settled(snap *view.Snapshot) (wrong []string) {
 		if s.Replicas != n || s.UpdatedReplicas != n || s.AvailableReplicas != n || s.ObservedGeneration != d.Generation {
 			say("deployment %s wants %d replicas, its status is %+v", d.Name, n, s)
 		}
-		if active, _ := count(d, snap); active != n {
+		if active, _ := count(d, snap, time.Time{}); active != n {
 			say("deployment %s has %d pods instead of %d", d.Name, active, n)
 		}
 	}
