@@ -92,7 +92,7 @@ func runNode(ctx context.Context, s Settings, a *api, c client.Client, recorder 
 	}
 	names, err := feed.New(feed.Config{
 		Source: c, Listen: []netip.AddrPort{netip.AddrPortFrom(pods.ClusterDNS(), 53)}, Domain: clusterDomain,
-		RunDir: s.RunDir, Log: log,
+		RunDir: s.RunDir, BinDir: filepath.Join(s.runtimeDir(), "bin"), Log: log,
 	})
 	if err != nil {
 		return err

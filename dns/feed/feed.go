@@ -48,6 +48,8 @@ type Config struct {
 	ResolvConf string
 	// RunDir is the folder of sockets and of what does not outlive a reboot.
 	RunDir string
+	// BinDir is where the program is written out: not in /run, where files may be forbidden to run.
+	BinDir string
 	Log    *slog.Logger
 }
 
@@ -84,7 +86,7 @@ type Feed struct {
 // New finds the name server that runs, or opens the sockets: an address in use is an error here and not later. From
 // now on questions wait in the sockets. Run must follow.
 func New(cfg Config) (*Feed, error) {
-	program, err := helper.WriteOut(embedded, "resolver", filepath.Join(cfg.RunDir, "bin"))
+	program, err := helper.WriteOut(embedded, "resolver", cfg.BinDir)
 	if err != nil {
 		return nil, err
 	}
