@@ -33,7 +33,7 @@ func (c *input) Read(b []byte) (int, error) {
 	oob := make([]byte, unix.CmsgSpace(4*descriptorsMax))
 	n, oobn, flags, _, err := c.ReadMsgUnix(b, oob)
 	if err != nil {
-		return n, err
+		return 0, err
 	}
 	messages, err := unix.ParseSocketControlMessage(oob[:oobn])
 	if err != nil {

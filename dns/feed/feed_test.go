@@ -1,0 +1,536 @@
+package feed
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+	"golang.org/x/sys/unix"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	resolverdns "sampan/dns"
+	"sampan/internal/helper"
+	"sampan/kind"
+	"sampan/view"
+)
+
+// TestMain makes the test binary the name server process too: it is started by a link with that name.
+func TestMain(m *testing.M) {
+	if filepath.Base(os.Args[0]) == "resolver" {
+		if err := resolverdns.Main(os.Args[1:], slog.New(slog.NewTextHandler(os.Stderr, nil))); err != nil {
+			os.Stderr.WriteString(err.Error() + "\n")
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// source serves a world of the test's.
+type source struct {
+	mu      sync.Mutex
+	world   view.World
+	history []view.Change
+	forget  bool          // Since says that the history is gone, once
+	moved   chan struct{} // closed at the next change
+	waits   int64
+	idle    chan struct{} // closed at the next Wait
+}
+
+func newSource() *source {
+	return &source{moved: make(chan struct{}), idle: make(chan struct{}), waits: -1}
+}
+
+func (s *source) Snapshot() *view.Snapshot {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.world.Snapshot()
+}
+
+func (s *source) Since(after int64) ([]view.Change, *view.Snapshot, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.forget {
+		s.forget = false
+		return nil, s.world.Snapshot(), false
+	}
+	var list []view.Change
+	for _, c := range s.history {
+		if c.Revision > after {
+			list = append(list, c)
+		}
+	}
+	return list, s.world.Snapshot(), true
+}
+
+func (s *source) Wait(ctx context.Context, after int64) error {
+	s.mu.Lock()
+	s.waits = after
+	close(s.idle)
+	s.idle = make(chan struct{})
+	s.mu.Unlock()
+	for {
+		s.mu.Lock()
+		at, moved := s.world.Revision(), s.moved
+		s.mu.Unlock()
+		if at > after {
+			return nil
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (s *source) change(f func(w *view.World, revision int64) view.Change) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	rev := s.world.Revision() + 1
+	c := f(&s.world, rev)
+	c.Revision = rev
+	s.history = append(s.history, c)
+	close(s.moved)
+	s.moved = make(chan struct{})
+}
+
+// settle waits until the reader has seen, and passed on, every change.
+func (s *source) settle(ctx context.Context) {
+	for {
+		s.mu.Lock()
+		done, idle := s.waits >= s.world.Revision(), s.idle
+		s.mu.Unlock()
+		if done {
+			return
+		}
+		select {
+		case <-idle:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (s *source) put(id kind.ID, obj kind.Object) {
+	s.change(func(w *view.World, rev int64) view.Change {
+		return view.Change{Key: view.KeyOf(id, obj), Old: w.Put(id, obj, rev), New: obj}
+	})
+}
+
+func (s *source) remove(id kind.ID, namespace, name string) {
+	s.change(func(w *view.World, rev int64) view.Change {
+		return view.Change{Key: view.Key{Kind: id, Namespace: namespace, Name: name}, Old: w.Remove(id, namespace, name, rev)}
+	})
+}
+
+func svc(name, ip string) *corev1.Service {
+	return &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name}, Spec: corev1.ServiceSpec{ClusterIP: ip}}
+}
+
+func slice(owner, name string, endpoints ...discoveryv1.Endpoint) *discoveryv1.EndpointSlice {
+	return &discoveryv1.EndpointSlice{
+		ObjectMeta:  metav1.ObjectMeta{Namespace: "shop", Name: name, Labels: map[string]string{discoveryv1.LabelServiceName: owner}},
+		AddressType: discoveryv1.AddressTypeIPv4, Endpoints: endpoints,
+		Ports: []discoveryv1.EndpointPort{{Name: new("sql"), Port: new(int32(3306)), Protocol: new(corev1.ProtocolTCP)}},
+	}
+}
+
+// node is a machine of the test's: a run folder, and what is started in it.
+type node struct {
+	t      *testing.T
+	cfg    Config
+	linked string
+}
+
+func newNode(t *testing.T) *node {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	n := &node{t: t, linked: filepath.Join(dir, "resolver"), cfg: Config{
+		Source: newSource(), Listen: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}, Domain: "cluster.local",
+		ResolvConf: filepath.Join(dir, "resolv.conf"), RunDir: filepath.Join(dir, "run"), Log: slog.New(slog.DiscardHandler),
+	}}
+	if err := errors.Join(os.Symlink(self, n.linked), os.WriteFile(n.cfg.ResolvConf, nil, 0o600), os.Mkdir(n.cfg.RunDir, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		pids := n.pids()
+		if err := Stop(context.Background(), n.cfg.RunDir); err != nil {
+			t.Error(err)
+		}
+		for _, pid := range pids {
+			if n.runs(pid) {
+				t.Errorf("name server %d was left behind", pid)
+			}
+		}
+		if _, err := os.Stat(Dir(n.cfg.RunDir)); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("the folder of sockets was left behind: %v", err)
+		}
+		if text, _ := os.ReadFile(filepath.Join(n.cfg.RunDir, "dns.log")); len(text) > 0 {
+			t.Errorf("the name server complained: %s", text)
+		}
+	})
+	return n
+}
+
+func (n *node) source() *source { return n.cfg.Source.(*source) }
+
+// pids returns the processes whose control sockets are there.
+func (n *node) pids() (list []int) {
+	entries, err := os.ReadDir(Dir(n.cfg.RunDir))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		n.t.Fatal(err)
+	}
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			n.t.Fatal(err)
+		}
+		if n.runs(pid) {
+			list = append(list, pid)
+		}
+	}
+	return list
+}
+
+// runs reports whether a process runs and is a name server of this node.
+func (n *node) runs(pid int) bool {
+	line, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
+	return err == nil && strings.HasPrefix(string(line), "resolver\x00"+Dir(n.cfg.RunDir)+"\x00")
+}
+
+// server is a feed that runs.
+type server struct {
+	n    *node
+	feed *Feed
+	stop func() error // ends the feed, as the end of the server does
+	ctx  context.Context
+	done chan struct{}
+	err  error
+}
+
+// start starts a server's part, of a build, and waits until names are answered.
+func (n *node) start(build string) *server {
+	n.t.Helper()
+	f, err := newFeed(n.cfg, helper.Helper{Path: n.linked, Hash: build})
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &server{n: n, feed: f, ctx: ctx, done: make(chan struct{})}
+	go func() {
+		defer close(s.done)
+		s.err = f.Run(ctx)
+	}()
+	s.stop = sync.OnceValue(func() error { cancel(); <-s.done; return s.err })
+	n.t.Cleanup(func() { _ = s.stop() })
+	n.cfg.Listen = f.Addresses()
+	return s
+}
+
+func (s *server) ready() *server {
+	s.n.t.Helper()
+	select {
+	case <-s.feed.Ready():
+	case <-s.done:
+		log, _ := os.ReadFile(filepath.Join(s.n.cfg.RunDir, "dns.log"))
+		s.n.t.Fatalf("Run: %v; log: %s", s.err, log)
+	}
+	return s
+}
+
+// addressOf asks for a name of the shop, "" if there is none.
+func (n *node) addressOf(name string) string {
+	n.t.Helper()
+	answer, err := n.ask(name)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return answer
+}
+
+func (n *node) ask(name string) (string, error) {
+	m := new(dns.Msg)
+	m.SetQuestion(name+".shop.svc.cluster.local.", dns.TypeA)
+	r, _, err := (&dns.Client{Timeout: 20 * time.Second}).Exchange(m, n.cfg.Listen[0].String())
+	if err != nil {
+		return "", err
+	}
+	var list []string
+	for _, rr := range r.Answer {
+		list = append(list, rr.(*dns.A).A.String())
+	}
+	slices.Sort(list)
+	return strings.Join(list, " "), nil
+}
+
+func (n *node) want(name, address string) {
+	n.t.Helper()
+	if got := n.addressOf(name); got != address {
+		n.t.Fatalf("%s: got %q, want %q", name, got, address)
+	}
+}
+
+// gone waits until a process has ended.
+func (n *node) gone(pid int) {
+	n.t.Helper()
+	fd, err := unix.PidfdOpen(pid, 0)
+	if errors.Is(err, unix.ESRCH) {
+		return
+	}
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if !n.runs(pid) {
+		return
+	}
+	if err := ended(n.t.Context(), fd); err != nil {
+		n.t.Fatal(err)
+	}
+}
+
+func TestAnswersFollowTheCluster(t *testing.T) {
+	n := newNode(t)
+	n.source().put(kind.Services, svc("web", "10.96.0.20"))
+	s := n.start("one").ready()
+	change := func(f func()) { f(); n.source().settle(s.ctx) }
+	n.want("web", "10.96.0.20")
+	change(func() { n.source().put(kind.Services, svc("mysql", "None")) })
+	n.want("mysql", "")
+	change(func() {
+		n.source().put(kind.EndpointSlices, slice("mysql", "s", discoveryv1.Endpoint{Addresses: []string{"10.244.0.5"}, Hostname: new("mysql-0")}))
+	})
+	n.want("mysql-0.mysql", "10.244.0.5")
+	change(func() { n.source().put(kind.Services, svc("other", "None")) })
+	change(func() {
+		n.source().put(kind.EndpointSlices, slice("other", "s", discoveryv1.Endpoint{Addresses: []string{"10.244.0.5"}}))
+	})
+	n.want("mysql", "")
+	n.want("other", "10.244.0.5")
+	change(func() { n.source().remove(kind.EndpointSlices, "shop", "s") })
+	n.want("other", "")
+	change(func() { n.source().remove(kind.Services, "shop", "web") })
+	n.want("web", "")
+	n.source().mu.Lock()
+	n.source().forget = true
+	n.source().mu.Unlock()
+	change(func() { n.source().put(kind.Services, svc("late", "10.96.0.21")) })
+	n.want("late", "10.96.0.21")
+}
+
+func TestNamesOutliveTheServer(t *testing.T) {
+	n := newNode(t)
+	n.source().put(kind.Services, svc("web", "10.96.0.20"))
+	s := n.start("one").ready()
+	before := n.pids()
+	if err := s.stop(); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	n.want("web", "10.96.0.20")
+
+	// The next server has no view yet. It finds the process, and takes no name away.
+	full := n.source()
+	n.cfg.Source = newSource()
+	s = n.start("one")
+	n.want("web", "10.96.0.20")
+	if err := s.stop(); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+
+	n.cfg.Source = full
+	full.put(kind.Services, svc("api", "10.96.0.21"))
+	full.remove(kind.Services, "shop", "web")
+	n.start("one").ready()
+	n.want("api", "10.96.0.21")
+	n.want("web", "")
+	if after := n.pids(); len(before) != 1 || !slices.Equal(before, after) {
+		t.Fatalf("processes %v, then %v", before, after)
+	}
+}
+
+func TestDeadNameServerIsReplacedAndNoQuestionIsLost(t *testing.T) {
+	n := newNode(t)
+	n.source().put(kind.Services, svc("web", "10.96.0.20"))
+	n.start("one").ready()
+	n.want("web", "10.96.0.20")
+	pid := n.pids()[0]
+	if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	n.gone(pid)
+	n.want("web", "10.96.0.20") // this one waits in the socket
+	if now := n.pids(); len(now) != 1 || now[0] == pid {
+		t.Fatalf("processes %v after the end of %d", now, pid)
+	}
+}
+
+func TestUpgradeLosesNoQuestion(t *testing.T) {
+	n := newNode(t)
+	n.source().put(kind.Services, svc("web", "10.96.0.20"))
+	s := n.start("one").ready()
+	old := n.pids()[0]
+
+	stop := make(chan struct{})
+	var asked sync.WaitGroup
+	for range 4 {
+		asked.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if got, err := n.ask("web"); err != nil || got != "10.96.0.20" {
+					t.Errorf("during the upgrade: %q, %v", got, err)
+					return
+				}
+			}
+		})
+	}
+	if err := s.stop(); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	n.source().put(kind.Services, svc("api", "10.96.0.21"))
+	n.start("two").ready()
+	n.gone(old)
+	close(stop)
+	asked.Wait()
+	n.want("api", "10.96.0.21")
+	if now := n.pids(); len(now) != 1 || now[0] == old {
+		t.Fatalf("processes %v after the upgrade of %d", now, old)
+	}
+}
+
+func TestOtherAddressNeedsAnotherProcess(t *testing.T) {
+	n := newNode(t)
+	n.source().put(kind.Services, svc("web", "10.96.0.20"))
+	s := n.start("one").ready()
+	old := n.pids()[0]
+	if err := s.stop(); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	before := n.cfg.Listen[0]
+	n.cfg.Listen = []netip.AddrPort{netip.MustParseAddrPort("127.0.0.2:0")}
+	n.start("one").ready()
+	n.gone(old)
+	n.want("web", "10.96.0.20")
+	if l, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(before)); err != nil {
+		t.Fatalf("the old address is still taken: %v", err)
+	} else {
+		l.Close()
+	}
+}
+
+func TestNewerServerTakesOver(t *testing.T) {
+	n := newNode(t)
+	n.source().put(kind.Services, svc("web", "10.96.0.20"))
+	first := n.start("one").ready()
+	second := newSource()
+	second.put(kind.Services, svc("api", "10.96.0.21"))
+	n.cfg.Source = second
+	n.start("one").ready()
+	<-first.done
+	if !errors.Is(first.err, errReplaced) {
+		t.Fatal(first.err)
+	}
+	n.want("web", "")
+	n.want("api", "10.96.0.21")
+}
+
+func TestNameServerEndsWithItsControlSocket(t *testing.T) {
+	n := newNode(t)
+	n.source().put(kind.Services, svc("web", "10.96.0.20"))
+	s := n.start("one").ready()
+	pid := n.pids()[0]
+	if err := s.stop(); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(Dir(n.cfg.RunDir)); err != nil {
+		t.Fatal(err)
+	}
+	n.gone(pid)
+}
+
+func TestStopNeedsNoServerAndNoNameServer(t *testing.T) {
+	n := newNode(t)
+	if err := Stop(t.Context(), n.cfg.RunDir); err != nil {
+		t.Fatal(err)
+	}
+	n.source().put(kind.Services, svc("web", "10.96.0.20"))
+	s := n.start("one").ready()
+	if err := s.stop(); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	// A socket that a killed process left, whose number another process may have now.
+	stale, err := net.ListenUnix("unix", &net.UnixAddr{Net: "unix", Name: filepath.Join(Dir(n.cfg.RunDir), strconv.Itoa(os.Getpid()))})
+	if err != nil {
+		t.Skip("the test's folder has too long a name for a socket:", err)
+	}
+	stale.SetUnlinkOnClose(false)
+	stale.Close()
+	pid := n.pids()[0]
+	if err := Stop(t.Context(), n.cfg.RunDir); err != nil {
+		t.Fatal(err)
+	}
+	if n.runs(pid) {
+		t.Fatal("it runs")
+	}
+	if _, err := n.ask("web"); err == nil {
+		t.Fatal("it answers")
+	}
+}
+
+func TestProgramThatCannotServeIsAnError(t *testing.T) {
+	n := newNode(t)
+	n.source().put(kind.Services, svc("web", "10.96.0.20"))
+	n.cfg.ResolvConf = filepath.Join(n.cfg.RunDir, "nowhere", "resolv.conf")
+	s := n.start("one")
+	<-s.done
+	if s.err == nil || !strings.Contains(s.err.Error(), "nowhere") {
+		t.Fatal(s.err)
+	}
+	log, err := os.OpenFile(filepath.Join(n.cfg.RunDir, "dns.log"), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	text, err := io.ReadAll(log)
+	if err != nil || !strings.Contains(string(text), "nowhere") {
+		t.Fatalf("%q, %v", text, err)
+	}
+	if err := log.Truncate(0); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAddressInUseIsAnErrorAtOnce(t *testing.T) {
+	n := newNode(t)
+	c, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	n.cfg.Listen = []netip.AddrPort{netip.MustParseAddrPort(c.LocalAddr().String())}
+	if _, err := newFeed(n.cfg, helper.Helper{Path: n.linked, Hash: "one"}); !errors.Is(err, unix.EADDRINUSE) {
+		t.Fatal(err)
+	}
+}
