@@ -91,9 +91,10 @@ func TestShop(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			body, _ := io.ReadAll(resp.Body)
 			resp.Body.Close()
 			if resp.StatusCode != http.StatusCreated {
-				t.Fatalf("keep note %d: %s", i, resp.Status)
+				t.Fatalf("keep note %d: %s %v\n%s", i, resp.Status, resp.Header, body)
 			}
 		}
 		p := readPage(t, client)
@@ -120,8 +121,10 @@ func TestShop(t *testing.T) {
 
 	step("is rolled to v2 under load without a failed request", func(t *testing.T) {
 		l := m.load(shopURL, 4)
+		old := m.phpPods()
 		m.kubectl("set", "image", "-n", "shop", "deployment/php", "apache=shop/php:v2", "php-fpm=shop/php:v2")
 		m.kubectl("rollout", "status", "-n", "shop", "deployment/php", "--timeout=3m")
+		m.kubectl(append([]string{"wait", "-n", "shop", "--for=delete", "--timeout=1m"}, old...)...)
 		l.end(t, "roll to v2")
 		if p := readPage(t, client); p.Version != "v2" || p.Count != 5 {
 			t.Errorf("after the roll the page says version %s and %d rows", p.Version, p.Count)
@@ -133,8 +136,10 @@ func TestShop(t *testing.T) {
 			t.Errorf("history:\n%s", history)
 		}
 		l := m.load(shopURL, 4)
+		old := m.phpPods()
 		m.kubectl("rollout", "undo", "-n", "shop", "deployment/php")
 		m.kubectl("rollout", "status", "-n", "shop", "deployment/php", "--timeout=3m")
+		m.kubectl(append([]string{"wait", "-n", "shop", "--for=delete", "--timeout=1m"}, old...)...)
 		l.end(t, "undo")
 		if p := readPage(t, client); p.Version != "v1" {
 			t.Errorf("after the undo the page says version %s", p.Version)
@@ -181,6 +186,12 @@ func TestShop(t *testing.T) {
 			t.Errorf("left in the namespace:\n%s", left)
 		}
 	})
+}
+
+// phpPods returns the web servers' pods as "pod/<name>".
+func (m *machine) phpPods() []string {
+	m.t.Helper()
+	return strings.Fields(m.kubectl("get", "pods", "-n", "shop", "-l", "app=php", "-o", "name"))
 }
 
 // kill ends the server with SIGKILL and returns when it is gone.
