@@ -54,9 +54,8 @@ type Config struct {
 }
 
 const (
-	// patience is how long a name server may take for an answer before it is taken for dead. It does what it is
-	// asked in milliseconds.
-	patience = 10 * time.Second
+	// answerMax is the patience with a name server, which does what it is asked in milliseconds.
+	answerMax = 10 * time.Second
 	// drainPatience is how long it may take to end when it is retired: a bit longer than it allows itself.
 	drainPatience = 20 * time.Second
 	// firstAttempts is how often a name server is tried before the first one works.
@@ -76,6 +75,8 @@ type Feed struct {
 	program string // the file of the name server
 	build   string
 	ready   chan struct{}
+	// patience is how long a name server may take for an answer before it is taken for dead.
+	patience time.Duration
 
 	sockets []int       // duplicates, as dns.Descriptors has them
 	current *resolver   // found, to be taken over; nil if one is to be started
@@ -90,10 +91,10 @@ func New(cfg Config) (*Feed, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newFeed(cfg, program)
+	return newFeed(cfg, program, answerMax)
 }
 
-func newFeed(cfg Config, program helper.Helper) (*Feed, error) {
+func newFeed(cfg Config, program helper.Helper, patience time.Duration) (*Feed, error) {
 	if cfg.ResolvConf == "" {
 		cfg.ResolvConf = "/etc/resolv.conf"
 	}
@@ -101,22 +102,27 @@ func newFeed(cfg Config, program helper.Helper) (*Feed, error) {
 		return nil, fmt.Errorf("dns: %w", err)
 	}
 	f := &Feed{
-		cfg: cfg, program: program.Path, ready: make(chan struct{}),
+		cfg: cfg, program: program.Path, ready: make(chan struct{}), patience: patience,
 		// All that a process is started with, so that one with other settings is not taken for ours.
 		build: program.Hash + " " + cfg.Domain + " " + cfg.ResolvConf,
 	}
-	found, err := findAll(Dir(cfg.RunDir))
+	found, err := findAll(Dir(cfg.RunDir), f.patience)
 	if err != nil {
 		return nil, fmt.Errorf("dns: %w", err)
 	}
+	taken := map[netip.AddrPort][]int{} // a UDP and a TCP socket each
 	for _, r := range found {
-		f.adopt(r)
-	}
-	if f.sockets == nil {
-		if f.sockets, err = open(cfg.Listen); err != nil {
-			f.letGo()
-			return nil, err
+		if err := f.adopt(r, taken); err != nil {
+			return nil, fmt.Errorf("dns: stop a name server that is stuck: %w", err)
 		}
+	}
+	f.sockets, err = open(cfg.Listen, taken)
+	for _, fds := range taken {
+		wire.CloseAll(fds)
+	}
+	if err != nil {
+		f.letGo()
+		return nil, err
 	}
 	return f, nil
 }
@@ -124,45 +130,55 @@ func newFeed(cfg Config, program helper.Helper) (*Feed, error) {
 // Dir returns the folder of the control sockets in a run folder.
 func Dir(runDir string) string { return filepath.Join(runDir, "dns") }
 
-// adopt decides what becomes of a name server that was found.
-func (f *Feed) adopt(r *resolver) {
-	var fds []int
-	if !r.id.Retiring {
-		var err error
-		if fds, err = r.give(); err != nil {
-			r.kill()
-			r.close()
-			return
+// adopt decides what becomes of a name server that was found, and takes over its sockets.
+func (f *Feed) adopt(r *resolver, taken map[netip.AddrPort][]int) error {
+	fds, err := r.give()
+	if err != nil {
+		return r.end(context.Background()) // its sockets are free then
+	}
+	at := addresses(fds)
+	// Its sockets are worth nothing if we were started in another network namespace than our predecessor.
+	here := sameNetwork(fds)
+	for i, a := range at {
+		if pair := fds[2*i : 2*i+2]; here && taken[a] == nil {
+			taken[a] = pair
+		} else {
+			wire.CloseAll(pair)
 		}
 	}
-	same := len(fds) > 0 && slices.Equal(addresses(fds), f.cfg.Listen)
-	if same && f.sockets == nil {
-		f.sockets, fds = fds, nil
-	}
-	wire.CloseAll(fds)
 	// One without sockets was left by a server that was killed before it could hand them on.
-	if !r.id.Retiring && r.id.Build == f.build && same && f.current == nil {
+	if here && !r.id.Retiring && r.id.Build == f.build && slices.Equal(at, f.cfg.Listen) && f.current == nil {
 		f.current = r
-		return
+		return nil
 	}
 	f.old = append(f.old, r)
+	return nil
 }
 
-func open(listen []netip.AddrPort) ([]int, error) {
-	var sockets []dns.Socket
-	defer func() {
-		for _, s := range sockets {
-			s.Close()
-		}
-	}()
+// open returns descriptors for addresses, of the sockets that were taken over or of new ones. It removes from
+// taken what it uses.
+func open(listen []netip.AddrPort, taken map[netip.AddrPort][]int) (fds []int, err error) {
 	for _, a := range listen {
-		s, err := dns.Listen(a)
-		if err != nil {
-			return nil, fmt.Errorf("dns: %w", err)
+		pair := taken[a]
+		delete(taken, a)
+		if pair == nil {
+			if pair, err = openOne(a); err != nil {
+				wire.CloseAll(fds)
+				return nil, fmt.Errorf("dns: %w", err)
+			}
 		}
-		sockets = append(sockets, s)
+		fds = append(fds, pair...)
 	}
-	return dns.Descriptors(sockets)
+	return fds, nil
+}
+
+func openOne(a netip.AddrPort) ([]int, error) {
+	s, err := dns.Listen(a)
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	return dns.Descriptors([]dns.Socket{s})
 }
 
 // Addresses returns where questions are answered.
@@ -222,7 +238,7 @@ func (f *Feed) feed(parent context.Context) (err error) {
 	r, takes := f.current, false
 	f.current = nil
 	if r == nil {
-		if r, err = start(f.program, f.cfg, f.build); err != nil {
+		if r, err = start(f.program, f.cfg, f.build, f.patience); err != nil {
 			return err
 		}
 		takes = true
@@ -234,7 +250,7 @@ func (f *Feed) feed(parent context.Context) (err error) {
 	f.waits.Go(func() { cancel(r.listen(ctx, answers)) })
 	stop := context.AfterFunc(ctx, func() { r.conn.Close() })
 	defer stop()
-	t := talk{ctx: ctx, conn: r.conn, answers: answers}
+	t := talk{ctx: ctx, conn: r.conn, answers: answers, patience: f.patience}
 
 	err = f.follow(parent, t, takes)
 	if parent.Err() == nil && !errors.Is(err, errReplaced) {
@@ -306,14 +322,15 @@ func (f *Feed) letGo() {
 
 // talk sends requests to a name server, one after the other.
 type talk struct {
-	ctx     context.Context
-	conn    *wire.Conn
-	answers <-chan error
+	ctx      context.Context
+	conn     *wire.Conn
+	answers  <-chan error
+	patience time.Duration
 }
 
 // do sends frames and then one that is answered, and waits for the answer.
 func (t talk) do(frames []byte, last wire.Kind, fds []int) error {
-	if err := t.conn.SetWriteDeadline(time.Now().Add(patience)); err != nil {
+	if err := t.conn.SetWriteDeadline(time.Now().Add(t.patience)); err != nil {
 		return t.failed(err)
 	}
 	if err := t.conn.Send(frames); err != nil {
@@ -322,7 +339,7 @@ func (t talk) do(frames []byte, last wire.Kind, fds []int) error {
 	if err := t.conn.SendDescriptors(last, fds); err != nil {
 		return t.failed(err)
 	}
-	late := time.NewTimer(patience)
+	late := time.NewTimer(t.patience)
 	defer late.Stop()
 	select {
 	case err := <-t.answers:
@@ -330,7 +347,7 @@ func (t talk) do(frames []byte, last wire.Kind, fds []int) error {
 	case <-t.ctx.Done():
 		return context.Cause(t.ctx)
 	case <-late.C:
-		return fmt.Errorf("no answer within %s", patience)
+		return fmt.Errorf("no answer within %s", t.patience)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -155,6 +156,7 @@ type node struct {
 	cfg       Config
 	linked    string
 	complains bool // the log need not be empty
+	patience  time.Duration
 }
 
 func newNode(t *testing.T) *node {
@@ -164,7 +166,7 @@ func newNode(t *testing.T) *node {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	n := &node{t: t, linked: filepath.Join(dir, "resolver"), cfg: Config{
+	n := &node{t: t, patience: answerMax, linked: filepath.Join(dir, "resolver"), cfg: Config{
 		Source: newSource(), Listen: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}, Domain: "cluster.local",
 		ResolvConf: filepath.Join(dir, "resolv.conf"), RunDir: filepath.Join(dir, "run"), Log: slog.New(slog.DiscardHandler),
 	}}
@@ -230,7 +232,7 @@ type server struct {
 // start starts a server's part, of a build, and waits until names are answered.
 func (n *node) start(build string) *server {
 	n.t.Helper()
-	f, err := newFeed(n.cfg, helper.Helper{Path: n.linked, Hash: build})
+	f, err := newFeed(n.cfg, helper.Helper{Path: n.linked, Hash: build}, n.patience)
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -422,6 +424,85 @@ func TestUpgradeLosesNoQuestion(t *testing.T) {
 	}
 }
 
+func TestStuckNameServerIsReplaced(t *testing.T) {
+	t.Parallel() // it waits for its patience to end
+	n := newNode(t)
+	n.patience = 2 * time.Second
+	n.source().put(kind.Services, svc("web", "10.96.0.20"))
+	s := n.start("one").ready()
+	stuck := n.pids()[0]
+	if err := unix.Kill(stuck, unix.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	n.source().put(kind.Services, svc("api", "10.96.0.21"))
+	n.want("api", "10.96.0.21") // asked of the stuck one, answered by the next
+	n.gone(stuck)
+
+	// So is one that is found.
+	if err := s.stop(); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	stuck = n.pids()[0]
+	if err := unix.Kill(stuck, unix.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	n.start("one").ready()
+	n.gone(stuck)
+	n.want("api", "10.96.0.21")
+}
+
+func TestFurtherAddressKeepsTheFirstSocket(t *testing.T) {
+	n := newNode(t)
+	n.source().put(kind.Services, svc("web", "10.96.0.20"))
+	s := n.start("one").ready()
+	old := n.pids()[0]
+	if err := s.stop(); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	n.cfg.Listen = append(n.cfg.Listen, netip.MustParseAddrPort("127.0.0.2:0"))
+	s = n.start("one").ready()
+	n.gone(old)
+	if got := s.feed.Addresses(); len(got) != 2 || got[0] != n.cfg.Listen[0] {
+		t.Fatal(got)
+	}
+	n.want("web", "10.96.0.20")
+}
+
+// A server that is started anew in another network namespace must not rely on a name server of the old one.
+func TestNameServerOfAnotherNetworkIsNotTakenOver(t *testing.T) {
+	if os.Geteuid() != 0 {
+		if os.Getenv("SAMPAN_E2E") == "require" {
+			t.Fatal("needs root")
+		}
+		t.Skip("needs root")
+	}
+	here, there := make(chan int), make(chan int)
+	for _, c := range []struct {
+		unshare bool
+		out     chan int
+	}{{false, here}, {true, there}} {
+		go func() {
+			if c.unshare {
+				runtime.LockOSThread() // and the thread ends with the goroutine
+				if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+					t.Error(err)
+				}
+			}
+			fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+			if err != nil {
+				t.Error(err)
+			}
+			c.out <- fd
+		}()
+	}
+	ours, theirs := <-here, <-there
+	defer unix.Close(ours)
+	defer unix.Close(theirs)
+	if !sameNetwork([]int{ours}) || sameNetwork([]int{theirs}) {
+		t.Fatal("the network namespace of a socket was not told")
+	}
+}
+
 func TestOtherAddressNeedsAnotherProcess(t *testing.T) {
 	n := newNode(t)
 	n.source().put(kind.Services, svc("web", "10.96.0.20"))
@@ -521,7 +602,7 @@ func TestAddressInUseIsAnErrorAtOnce(t *testing.T) {
 	}
 	defer c.Close()
 	n.cfg.Listen = []netip.AddrPort{netip.MustParseAddrPort(c.LocalAddr().String())}
-	if _, err := newFeed(n.cfg, helper.Helper{Path: n.linked, Hash: "one"}); !errors.Is(err, unix.EADDRINUSE) {
+	if _, err := newFeed(n.cfg, helper.Helper{Path: n.linked, Hash: "one"}, n.patience); !errors.Is(err, unix.EADDRINUSE) {
 		t.Fatal(err)
 	}
 }

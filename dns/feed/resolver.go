@@ -22,13 +22,14 @@ import (
 
 // resolver is a name server process, and the connection to it.
 type resolver struct {
-	conn  *wire.Conn
-	id    wire.Identity
-	pidfd int
+	conn     *wire.Conn
+	id       wire.Identity
+	pidfd    int
+	patience time.Duration
 }
 
 // start starts a name server that lives on when we do not, and waits for its greeting.
-func start(program string, cfg Config, build string) (*resolver, error) {
+func start(program string, cfg Config, build string, patience time.Duration) (*resolver, error) {
 	ends, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("socket pair: %w", err)
@@ -45,7 +46,7 @@ func start(program string, cfg Config, build string) (*resolver, error) {
 		return nil, fmt.Errorf("log of the name server: %w", err)
 	}
 	defer log.Close()
-	r := &resolver{conn: conn, pidfd: -1}
+	r := &resolver{conn: conn, pidfd: -1, patience: patience}
 	cmd := exec.Command(program, Dir(cfg.RunDir), build, cfg.Domain, cfg.ResolvConf)
 	cmd.Args[0] = filepath.Base(program)
 	cmd.Dir, cmd.Env = "/", []string{}
@@ -81,7 +82,7 @@ func connOf(fd int) (*wire.Conn, error) {
 
 // findAll connects to all name servers whose control sockets are in a folder. Sockets that nobody has are removed,
 // and a name server that does not say who it is, is ended.
-func findAll(dir string) ([]*resolver, error) {
+func findAll(dir string, patience time.Duration) ([]*resolver, error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -98,9 +99,11 @@ func findAll(dir string) ([]*resolver, error) {
 		if r == nil {
 			continue
 		}
+		r.patience = patience
 		if err := r.greet(); err != nil {
-			r.kill()
-			r.close()
+			if err := r.end(context.Background()); err != nil {
+				return found, fmt.Errorf("stop a name server that says nothing: %w", err)
+			}
 			continue
 		}
 		found = append(found, r)
@@ -187,7 +190,7 @@ func (r *resolver) give() ([]int, error) {
 
 // await reads one frame of a kind, before anybody listens.
 func (r *resolver) await(want wire.Kind) ([]byte, error) {
-	if err := r.conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+	if err := r.conn.SetReadDeadline(time.Now().Add(r.patience)); err != nil {
 		return nil, err
 	}
 	kind, payload, err := r.conn.Receive()
@@ -283,4 +286,20 @@ func addresses(fds []int) []netip.AddrPort {
 		}
 	}
 	return list
+}
+
+// sameNetwork reports whether sockets are of this network namespace. Kernels before 5.14 do not tell; then it is
+// taken for granted.
+func sameNetwork(fds []int) bool {
+	if len(fds) == 0 {
+		return true
+	}
+	ours, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return true
+	}
+	defer unix.Close(ours)
+	want, err1 := unix.GetsockoptUint64(ours, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE)
+	got, err2 := unix.GetsockoptUint64(fds[0], unix.SOL_SOCKET, unix.SO_NETNS_COOKIE)
+	return err1 != nil || err2 != nil || got == want
 }

@@ -32,10 +32,7 @@ func Stop(ctx context.Context, runDir string) error {
 		if r == nil {
 			continue
 		}
-		r.kill()
-		err = ended(ctx, r.pidfd)
-		r.close()
-		if err != nil {
+		if err := r.end(ctx); err != nil {
 			return fmt.Errorf("stop the name server: %w", err)
 		}
 	}
@@ -43,6 +40,13 @@ func Stop(ctx context.Context, runDir string) error {
 		return fmt.Errorf("remove the name server's sockets: %w", err)
 	}
 	return nil
+}
+
+// end ends a process, waits until it is gone, and lets go of it.
+func (r *resolver) end(ctx context.Context) error {
+	defer r.close()
+	r.kill()
+	return ended(ctx, r.pidfd)
 }
 
 // ended waits until a process is gone, or a zombie that its parent has to see to.
