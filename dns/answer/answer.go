@@ -147,9 +147,9 @@ func (x *Index) serviceRecord(q dnsmessage.Question, s *service) (r Result) {
 
 func (s *service) endpointRecord(q dnsmessage.Question, label string) (r Result, exists bool) {
 	if !s.Headless {
-		// Upstream's server answers for endpoints with a name behind a cluster IP too; without a name it does not.
+		// Upstream's server answers for endpoints with a name behind a cluster IP too; the index has no others.
 		for _, e := range s.endpoints {
-			if e.hostname != "" && e.hostname == label {
+			if e.hostname == label {
 				r.add(q, e.addr)
 				exists = true
 			}
@@ -223,7 +223,7 @@ func (x *Index) reverse(q dnsmessage.Question, name string) (r Result) {
 	}
 	owners := x.addresses[a]
 	var targets []string
-	for s := range owners {
+	for _, s := range owners {
 		suffix := s.name + "." + s.namespace + ".svc"
 		if !s.Headless {
 			targets = append(targets, suffix)

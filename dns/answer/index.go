@@ -8,7 +8,6 @@ package answer
 
 import (
 	"cmp"
-	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -19,8 +18,8 @@ type Index struct {
 	domain     string // lower case, without a dot at the end
 	namespaces map[string]map[string]*service
 	owners     map[key]string // the Service of each slice
-	// addresses has the services that an address belongs to, for the names of addresses.
-	addresses map[netip.Addr]map[*service]int
+	// addresses has the services that an address belongs to, once for each time, for the names of addresses.
+	addresses map[netip.Addr][]*service
 }
 
 type key struct{ namespace, name string }
@@ -30,8 +29,8 @@ type service struct {
 	namespace, name string
 	known           bool // false while only slices are
 	Service
-	slices    map[string]Slice
-	endpoints []endpoint // of all slices; those that have a name or are headless matter
+	slices    []Slice    // ordered by name; lists, not maps, since most have one item
+	endpoints []endpoint // those that have names: of a headless Service all
 	listed    []netip.Addr
 }
 
@@ -48,7 +47,7 @@ func New(domain string) *Index {
 		domain:     strings.ToLower(strings.Trim(domain, ".")),
 		namespaces: map[string]map[string]*service{},
 		owners:     map[key]string{},
-		addresses:  map[netip.Addr]map[*service]int{},
+		addresses:  map[netip.Addr][]*service{},
 	}
 }
 
@@ -77,7 +76,11 @@ func (x *Index) PutSlice(e Slice) {
 	}
 	x.owners[at] = e.Service
 	s := x.entry(e.Namespace, e.Service)
-	s.slices[e.Name] = e
+	if i, there := s.slice(e.Name); there {
+		s.slices[i] = e
+	} else {
+		s.slices = slices.Insert(s.slices, i, e)
+	}
 	x.refresh(s)
 }
 
@@ -90,7 +93,9 @@ func (x *Index) RemoveSlice(namespace, name string) {
 	}
 	delete(x.owners, at)
 	s := x.entry(namespace, owner)
-	delete(s.slices, name)
+	if i, there := s.slice(name); there {
+		s.slices = slices.Delete(s.slices, i, i+1)
+	}
 	x.refresh(s)
 }
 
@@ -100,10 +105,15 @@ func (x *Index) entry(namespace, name string) *service {
 	}
 	s := x.namespaces[namespace][name]
 	if s == nil {
-		s = &service{namespace: namespace, name: name, slices: map[string]Slice{}}
+		s = &service{namespace: namespace, name: name}
 		x.namespaces[namespace][name] = s
 	}
 	return s
+}
+
+// slice returns where a slice is in the list, or belongs.
+func (s *service) slice(name string) (at int, there bool) {
+	return slices.BinarySearchFunc(s.slices, name, func(e Slice, name string) int { return strings.Compare(e.Name, name) })
 }
 
 // lookup returns a Service that is there, or nil.
@@ -117,10 +127,11 @@ func (x *Index) lookup(namespace, name string) *service {
 // refresh computes what follows from a service's objects.
 func (x *Index) refresh(s *service) {
 	for _, a := range s.listed {
-		if x.addresses[a][s]--; x.addresses[a][s] == 0 {
-			delete(x.addresses[a], s)
+		list := x.addresses[a]
+		if i := slices.Index(list, s); i >= 0 {
+			list = slices.Delete(list, i, i+1)
 		}
-		if len(x.addresses[a]) == 0 {
+		if x.addresses[a] = list; len(list) == 0 {
 			delete(x.addresses, a)
 		}
 	}
@@ -134,8 +145,8 @@ func (x *Index) refresh(s *service) {
 		}
 		return
 	}
-	for _, name := range slices.Sorted(maps.Keys(s.slices)) {
-		s.addEndpoints(s.slices[name])
+	for _, slice := range s.slices {
+		s.addEndpoints(slice)
 	}
 	slices.SortStableFunc(s.endpoints, func(a, b endpoint) int {
 		return cmp.Or(a.addr.Compare(b.addr), strings.Compare(a.hostname, b.hostname))
@@ -147,16 +158,13 @@ func (x *Index) refresh(s *service) {
 		}
 	}
 	for _, a := range s.listed {
-		if x.addresses[a] == nil {
-			x.addresses[a] = map[*service]int{}
-		}
-		x.addresses[a][s]++
+		x.addresses[a] = append(x.addresses[a], s)
 	}
 }
 
 func (s *service) addEndpoints(slice Slice) {
 	for _, e := range slice.Endpoints {
-		if !e.Ready && !s.PublishNotReady {
+		if !e.Ready && !s.PublishNotReady || !s.Headless && e.Hostname == "" {
 			continue
 		}
 		for _, a := range e.Addresses {
