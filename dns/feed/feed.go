@@ -14,6 +14,7 @@
 package feed
 
 import (
+	"cmp"
 	"context"
 	"embed"
 	"errors"
@@ -279,7 +280,7 @@ func (f *Feed) follow(parent context.Context, t talk, takes bool) error {
 			f.started(parent)
 		}
 		if err := f.cfg.Source.Wait(t.ctx, at); err != nil {
-			return context.Cause(t.ctx)
+			return cmp.Or(context.Cause(t.ctx), err)
 		}
 		changes, next, ok := f.cfg.Source.Since(at)
 		if whole = !ok; whole {
