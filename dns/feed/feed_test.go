@@ -271,10 +271,12 @@ func (n *node) addressOf(name string) string {
 	return answer
 }
 
-func (n *node) ask(name string) (string, error) {
+func (n *node) ask(name string) (string, error) { return n.askBy("udp", name) }
+
+func (n *node) askBy(network, name string) (string, error) {
 	m := new(dns.Msg)
 	m.SetQuestion(name+".shop.svc.cluster.local.", dns.TypeA)
-	r, _, err := (&dns.Client{Timeout: 20 * time.Second}).Exchange(m, n.cfg.Listen[0].String())
+	r, _, err := (&dns.Client{Net: network, Timeout: 20 * time.Second}).Exchange(m, n.cfg.Listen[0].String())
 	if err != nil {
 		return "", err
 	}
@@ -395,7 +397,7 @@ func TestUpgradeLosesNoQuestion(t *testing.T) {
 
 	stop := make(chan struct{})
 	var asked sync.WaitGroup
-	for range 4 {
+	for _, network := range []string{"udp", "tcp", "udp", "tcp"} {
 		asked.Go(func() {
 			for {
 				select {
@@ -403,8 +405,8 @@ func TestUpgradeLosesNoQuestion(t *testing.T) {
 					return
 				default:
 				}
-				if got, err := n.ask("web"); err != nil || got != "10.96.0.20" {
-					t.Errorf("during the upgrade: %q, %v", got, err)
+				if got, err := n.askBy(network, "web"); err != nil || got != "10.96.0.20" {
+					t.Errorf("during the upgrade, by %s: %q, %v", network, got, err)
 					return
 				}
 			}
