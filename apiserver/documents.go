@@ -74,6 +74,11 @@ func newDocuments(kinds *kind.Registry, v version.Info) *documents {
 			}
 		}
 	}
+	// There are no custom resources. kubectl asks for them before it says that it does not know a kind.
+	d.makes["/apis/apiextensions.k8s.io/v1/customresourcedefinitions"] = func() (document, error) {
+		return objectDocument(schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinitionList"},
+			&metav1.PartialObjectMetadataList{Items: []metav1.PartialObjectMetadata{}})
+	}
 	d.addOpenAPI()
 	return d
 }

@@ -78,6 +78,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, docs *documents) 
 		writeStatus(w, r, err)
 		return
 	}
+	if s.kindOf(x.route) == nil && docs.serve(w, r) {
+		return
+	}
 	if err := x.dispatch(); err != nil {
 		writeStatus(w, r, err)
 	}

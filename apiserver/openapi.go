@@ -39,7 +39,8 @@ func (d *documents) addOpenAPI() {
 			return document{}, err
 		}
 		data, err := openapi.V2Proto(doc.data)
-		return document{media: openAPIv2Proto + "@v1.0+protobuf", data: data}, err
+		// Not the "@v1.0" of the Accept header: clients parse the answer's type as RFC 2045 has it.
+		return document{media: openAPIv2Proto + ".v1.0+protobuf", data: data}, err
 	}
 	index := map[string]map[string]string{}
 	for _, gv := range groupVersions(d.kinds) {

@@ -22,6 +22,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/uuid"
+	"k8s.io/klog/v2"
 
 	"sampan/apiserver"
 	"sampan/apiserver/admit"
@@ -42,6 +43,7 @@ import (
 // Run runs a server until ctx ends. ready, which may be nil, gets a [Report] as a JSON line for each part that
 // is ready. The error of a server that cannot start says what is wrong and how to mend it.
 func Run(ctx context.Context, s Settings, log *slog.Logger, ready io.Writer) error {
+	klog.SetSlogLogger(log) // the Kubernetes libraries speak through klog
 	report := &progress{began: processStart(), to: ready}
 	if err := preflight(s); err != nil {
 		return err

@@ -221,7 +221,7 @@ spec:
 `)
 	m.kubectl("rollout", "status", "statefulset/db", "--timeout=60s")
 	// down takes from the kernel what a reboot takes, and keeps the data.
-	m.must("bin/sampan", "down")
+	m.must("bin/sampan", "down", "--grace", "1s")
 	if _, err := os.Stat(filepath.Join(m.dataDir, "store.db")); err != nil {
 		t.Errorf("down without --purge removed the data: %v", err)
 	}

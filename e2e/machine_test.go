@@ -135,7 +135,7 @@ func (m *machine) tearDown() {
 		warnings, _ := m.try("bin/kubectl", "events", "-A", "--types=Warning")
 		m.t.Logf("pods:\n%s\nwarnings:\n%s", pods, tail([]byte(warnings), 30))
 	}
-	if out, err := m.try("bin/sampan", "down", "--purge"); err != nil {
+	if out, err := m.try("bin/sampan", "down", "--purge", "--grace", "1s"); err != nil {
 		m.t.Errorf("down: %v\n%s", err, out)
 	}
 	m.nothingIsLeft()

@@ -166,11 +166,12 @@ func TestShop(t *testing.T) {
 		if out, err := m.try("bin/kubectl", "get", "nodes", "--request-timeout=2s"); err == nil {
 			t.Errorf("the API answers after SIGKILL:\n%s", out)
 		}
-		for range 10 {
+		// Long enough for every cached name to be asked for again.
+		for range 500 {
 			readPage(t, client)
 		}
 		t.Log(m.up())
-		for range 10 {
+		for range 100 {
 			readPage(t, client)
 		}
 		l.end(t, "SIGKILL and restart of the server")
