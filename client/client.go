@@ -10,6 +10,7 @@ package client
 import (
 	"context"
 
+	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -48,4 +49,11 @@ type Client interface {
 	Bind(ctx context.Context, pod view.Key, uid types.UID, node string) error
 	// Evict deletes a pod as far as disruption budgets allow.
 	Evict(ctx context.Context, pod view.Key, opts metav1.DeleteOptions) error
+}
+
+// TokenIssuer is a client that can ask for tokens of service accounts (serviceaccounts/token). The node agent
+// needs one for the token volumes of its pods.
+type TokenIssuer interface {
+	// Token returns the request with its status: the token and when it expires.
+	Token(ctx context.Context, serviceAccount view.Key, request *authenticationv1.TokenRequest) (*authenticationv1.TokenRequest, error)
 }
