@@ -33,8 +33,10 @@ type Events interface {
 // Config is everything that an agent needs. Fields without a comment on a default are required.
 type Config struct {
 	// Name is the node's name. It must be a DNS-1123 subdomain.
-	Name    string
-	Client  client.Client
+	Name   string
+	Client client.Client
+	// Tokens gets the tokens of service accounts for the pods' volumes. Nil: such volumes cannot be mounted.
+	Tokens  client.TokenIssuer
 	Runtime runtimeapi.RuntimeServiceClient
 	Images  runtimeapi.ImageServiceClient
 	// Root is where the pods' volumes and files are kept (pods/<uid>/…). It must be an absolute path.
@@ -120,13 +122,17 @@ func New(cfg Config) (*Agent, error) {
 	}
 	a := &Agent{
 		cfg:      cfg,
-		volumes:  volume.New(filepath.Join(cfg.Root, "pods")),
 		starts:   make(chan struct{}, startsMax),
 		nodeWake: make(chan struct{}, 1),
 		workers:  map[types.UID]*worker{},
 		refs:     map[view.Key]map[*worker]struct{}{},
 		watched:  map[int32]runningLog{},
 	}
+	var issue volume.TokenIssuer
+	if cfg.Tokens != nil {
+		issue = cfg.Tokens.Token
+	}
+	a.volumes = volume.New(filepath.Join(cfg.Root, "pods"), issue, cfg.Now)
 	for _, ip := range cfg.NodeAddresses {
 		a.hostIPs = append(a.hostIPs, ip.String())
 	}
@@ -221,7 +227,7 @@ func (a *Agent) change(ctx context.Context, c view.Change) {
 		if pod, ok := c.New.(*corev1.Pod); ok && pod.Spec.NodeName == a.cfg.Name {
 			a.addPod(ctx, pod, runtimePod{})
 		}
-	case kind.ConfigMaps, kind.Secrets, kind.PersistentVolumeClaims:
+	case kind.ConfigMaps, kind.Secrets, kind.PersistentVolumeClaims, kind.ServiceAccounts:
 		a.wakeUsers(c.Key)
 	case kind.Nodes:
 		if c.Key.Name == a.cfg.Name && c.New == nil {
@@ -348,6 +354,9 @@ func references(pod *corev1.Pod) map[view.Key]struct{} {
 				}
 				if s.Secret != nil {
 					add(kind.Secrets, s.Secret.Name)
+				}
+				if s.ServiceAccountToken != nil {
+					add(kind.ServiceAccounts, pod.Spec.ServiceAccountName)
 				}
 			}
 		}

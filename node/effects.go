@@ -68,11 +68,22 @@ func (w *worker) updateVolumes(ctx context.Context) {
 	w.volumes.busy = true
 	pod, ips := w.state.Pod(), w.state.PodIPs()
 	w.a.effects.Go(func() {
-		if err := w.a.volumes.Update(pod, w.facts(ips)); err != nil && ctx.Err() == nil {
+		if err := w.a.volumes.Update(ctx, pod, w.facts(ips)); err != nil && ctx.Err() == nil {
 			w.record("", true, "FailedMount", err.Error())
 		}
 		w.post(volumesUpdated{})
 	})
+}
+
+// renewTokens arranges for the next renewal of the pod's tokens, whose volumes were made or updated just now.
+func (w *worker) renewTokens() {
+	if w.tokens != nil {
+		w.tokens.Stop()
+		w.tokens = nil
+	}
+	if at := w.a.volumes.NextUpdate(w.uid); !at.IsZero() && !w.state.Gone() {
+		w.tokens = time.AfterFunc(max(at.Sub(w.a.cfg.Now()), 0), func() { w.post(tokensDue{}) })
+	}
 }
 
 // sandboxConfig is needed again for every container of the sandbox; it is a function of its arguments.

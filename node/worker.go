@@ -40,6 +40,7 @@ type worker struct {
 	known    runtimePod
 	probes   map[probeKey]context.CancelFunc
 	timer    *time.Timer
+	tokens   *time.Timer // until the pod's tokens are due; nil if it has none
 	status   statusWriter
 	volumes  volumeUpdate
 	finish   bool // FinishDeletion waits for the last status
@@ -53,9 +54,10 @@ type (
 	podGone    struct{}
 	// refsChanged says that an object that the pod refers to has changed.
 	refsChanged struct{}
-	// statusWritten and volumesUpdated end what they name.
+	// tokensDue says that a token of the pod must be renewed. statusWritten and volumesUpdated end what they name.
 	statusWritten  struct{ err error }
 	volumesUpdated struct{}
+	tokensDue      struct{}
 	statusRetry    struct{}
 	deletionFailed struct{ err error }
 )
@@ -97,6 +99,11 @@ func (w *worker) run(ctx context.Context) {
 	w.timer = time.NewTimer(time.Hour)
 	w.timer.Stop()
 	defer w.timer.Stop()
+	defer func() {
+		if w.tokens != nil {
+			w.tokens.Stop()
+		}
+	}()
 	w.step(ctx, podstate.Recovered{Sandboxes: w.known.sandboxes, Containers: w.known.containers})
 	w.known = runtimePod{}
 	for {
@@ -145,12 +152,17 @@ func (w *worker) take(ctx context.Context, m any) {
 		w.volumes.busy = false
 		if w.volumes.again {
 			w.updateVolumes(ctx)
+		} else {
+			w.renewTokens()
 		}
+	case tokensDue:
+		w.updateVolumes(ctx)
 	case deletionFailed:
 		w.a.cfg.Log.Warn("pod not deleted from the API, trying again", "pod", w.key.String(), "error", m.err)
 		w.finished = false
 	case podstate.VolumesReady:
 		w.step(ctx, m)
+		w.renewTokens()
 		if w.volumes.missed { // something changed while they were made
 			w.updateVolumes(ctx)
 		}

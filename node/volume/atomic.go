@@ -80,6 +80,11 @@ func fill(dir string, p payload, gid *int64) error {
 			return fmt.Errorf("write volume content: %w", err)
 		}
 		mode := os.FileMode(f.mode)
+		if f.owner != nil {
+			if err := os.Lchown(path, int(*f.owner), -1); err != nil {
+				return fmt.Errorf("set owner of volume content: %w", err)
+			}
+		}
 		if gid != nil {
 			if err := os.Lchown(path, -1, int(*gid)); err != nil {
 				return fmt.Errorf("set fsGroup of volume content: %w", err)

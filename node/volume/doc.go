@@ -2,7 +2,7 @@
 // paths on the node that containers mount.
 //
 // [Manager.Mount] is idempotent, so it may be repeated after a failure and after a restart of the agent.
-// [Manager.Update] switches the content of ConfigMap, Secret, projected and downward API volumes of a running pod in
+// [Manager.Update] renews tokens and switches the content of ConfigMap, Secret, projected and downward API volumes of a running pod in
 // one step: readers see the old files or the new ones, never a mixture. [Manager.Unmount] removes everything of a
 // pod; it never deletes across a mount point, so data of a claim or of the host that is mounted somewhere below is
 // safe even when an unmount fails.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -27,11 +28,15 @@ const LocalPath = "sampan.dev/local-path"
 // Manager makes and removes volumes below one directory. Its methods may be called from several goroutines, for
 // different pods.
 type Manager struct {
-	root string // <root>/<pod UID>
+	root   string // <root>/<pod UID>
+	tokens *tokens
 }
 
-// New returns a manager of the pods' directories below root.
-func New(root string) *Manager { return &Manager{root: root} }
+// New returns a manager of the pods' directories below root. issue gives it the tokens of serviceAccountToken
+// sources; nil means that there are none, and such volumes fail. now is the clock by which they are renewed.
+func New(root string, issue TokenIssuer, now func() time.Time) *Manager {
+	return &Manager{root: root, tokens: &tokens{issue: issue, now: now}}
+}
 
 // PodDir returns the directory of a pod.
 func (m *Manager) PodDir(uid types.UID) string { return filepath.Join(m.root, string(uid)) }
@@ -51,25 +56,29 @@ func (m *Manager) Mount(ctx context.Context, pod *corev1.Pod, f podconfig.Facts)
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := m.mount(pod, v, f); err != nil {
+		if err := m.mount(ctx, pod, v, f); err != nil {
 			return fmt.Errorf("MountVolume.SetUp failed for volume %q : %w", v.Name, err)
 		}
 	}
 	return nil
 }
 
-// Update renews the content of the volumes that are made from API objects.
-func (m *Manager) Update(pod *corev1.Pod, f podconfig.Facts) error {
+// Update renews the content of the volumes that are made from API objects, and the tokens that are due.
+func (m *Manager) Update(ctx context.Context, pod *corev1.Pod, f podconfig.Facts) error {
 	var errs []error
 	for i := range pod.Spec.Volumes {
 		if v := &pod.Spec.Volumes[i]; fromObjects(v) {
-			if err := m.mount(pod, v, f); err != nil {
+			if err := m.mount(ctx, pod, v, f); err != nil {
 				errs = append(errs, fmt.Errorf("MountVolume.SetUp failed for volume %q : %w", v.Name, err))
 			}
 		}
 	}
 	return errors.Join(errs...)
 }
+
+// NextUpdate returns when Update must be called for a mounted pod even if nothing changed: a token of the pod is due
+// for renewal. Zero means never.
+func (m *Manager) NextUpdate(uid types.UID) time.Time { return m.tokens.next(uid) }
 
 func fromObjects(v *corev1.Volume) bool {
 	return v.ConfigMap != nil || v.Secret != nil || v.Projected != nil || v.DownwardAPI != nil
@@ -107,7 +116,7 @@ func (m *Manager) dir(pod *corev1.Pod, v *corev1.Volume) string {
 	return filepath.Join(m.PodDir(pod.UID), "volumes", plugin, v.Name)
 }
 
-func (m *Manager) mount(pod *corev1.Pod, v *corev1.Volume, f podconfig.Facts) error {
+func (m *Manager) mount(ctx context.Context, pod *corev1.Pod, v *corev1.Volume, f podconfig.Facts) error {
 	dir := m.dir(pod, v)
 	switch {
 	case v.EmptyDir != nil:
@@ -126,10 +135,10 @@ func (m *Manager) mount(pod *corev1.Pod, v *corev1.Volume, f podconfig.Facts) er
 		p, err := downwardFiles(pod, v.DownwardAPI.Items, v.DownwardAPI.DefaultMode, f)
 		return m.project(pod, dir, p, err, false)
 	case v.Projected != nil:
-		p, err := projectedFiles(pod, v.Projected, f)
+		p, err := m.projectedFiles(ctx, pod, v.Projected, f)
 		secret := false
 		for i := range v.Projected.Sources {
-			secret = secret || v.Projected.Sources[i].Secret != nil
+			secret = secret || v.Projected.Sources[i].Secret != nil || v.Projected.Sources[i].ServiceAccountToken != nil
 		}
 		return m.project(pod, dir, p, err, secret)
 	}
@@ -299,6 +308,7 @@ func (m *Manager) mountClaim(pod *corev1.Pod, v *corev1.Volume, snap *view.Snaps
 // Unmount removes everything of a pod. It is an error if something is still mounted below its directory and
 // cannot be unmounted; nothing is removed then.
 func (m *Manager) Unmount(uid types.UID) error {
+	m.tokens.forget(uid)
 	dir := m.PodDir(uid)
 	if _, err := os.Lstat(dir); os.IsNotExist(err) {
 		return nil

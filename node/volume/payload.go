@@ -1,6 +1,7 @@
 package volume
 
 import (
+	"context"
 	"fmt"
 	"maps"
 
@@ -13,8 +14,9 @@ import (
 
 // file is one file of a volume that is made from API objects.
 type file struct {
-	data []byte
-	mode int32
+	data  []byte
+	mode  int32
+	owner *int64 // nil: root
 }
 
 // payload is the files of a volume by relative path.
@@ -59,7 +61,7 @@ func pick(data map[string][]byte, items []corev1.KeyToPath, defaultMode *int32, 
 	out := payload{}
 	if len(items) == 0 {
 		for k, v := range data {
-			out[k] = file{v, mode}
+			out[k] = file{data: v, mode: mode}
 		}
 		return out, nil
 	}
@@ -71,7 +73,7 @@ func pick(data map[string][]byte, items []corev1.KeyToPath, defaultMode *int32, 
 			}
 			return nil, fmt.Errorf("references non-existent config key: %s", item.Key)
 		}
-		out[item.Path] = file{v, modeOr(item.Mode, mode)}
+		out[item.Path] = file{data: v, mode: modeOr(item.Mode, mode)}
 	}
 	return out, nil
 }
@@ -91,12 +93,12 @@ func downwardFiles(pod *corev1.Pod, items []corev1.DownwardAPIVolumeFile, defaul
 		if err != nil {
 			return nil, fmt.Errorf("downward API file %s: %w", item.Path, err)
 		}
-		out[item.Path] = file{[]byte(value), modeOr(item.Mode, mode)}
+		out[item.Path] = file{data: []byte(value), mode: modeOr(item.Mode, mode)}
 	}
 	return out, nil
 }
 
-func projectedFiles(pod *corev1.Pod, src *corev1.ProjectedVolumeSource, f podconfig.Facts) (payload, error) {
+func (m *Manager) projectedFiles(ctx context.Context, pod *corev1.Pod, src *corev1.ProjectedVolumeSource, f podconfig.Facts) (payload, error) {
 	mode := src.DefaultMode
 	if mode == nil {
 		m := corev1.ProjectedVolumeSourceDefaultMode
@@ -114,7 +116,7 @@ func projectedFiles(pod *corev1.Pod, src *corev1.ProjectedVolumeSource, f podcon
 		case s.DownwardAPI != nil:
 			part, err = downwardFiles(pod, s.DownwardAPI.Items, mode, f)
 		case s.ServiceAccountToken != nil:
-			err = fmt.Errorf("serviceAccountToken is not supported by this node; set automountServiceAccountToken: false")
+			part, err = m.tokens.tokenFile(ctx, pod, s.ServiceAccountToken, mode)
 		default:
 			err = fmt.Errorf("source %d is of a kind that this node does not support", i)
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -108,7 +109,7 @@ func content(t *testing.T, path string) string {
 }
 
 func TestConfigMapVolumeIsSwitchedAtOnce(t *testing.T) {
-	m := volume.New(t.TempDir())
+	m := volume.New(t.TempDir(), nil, time.Now)
 	pod := podWith(cmVolume())
 	dir := mount(t, m, pod, facts(configMap(map[string]string{"a": "1", "b": "2"})))
 	if got := visible(t, dir); !slices.Equal(got, []string{"a", "b"}) || content(t, dir+"/a") != "1" {
@@ -118,13 +119,13 @@ func TestConfigMapVolumeIsSwitchedAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := m.Update(pod, facts(configMap(map[string]string{"a": "1", "b": "2"}))); err != nil {
+	if err := m.Update(t.Context(), pod, facts(configMap(map[string]string{"a": "1", "b": "2"}))); err != nil {
 		t.Fatal(err)
 	}
 	if same, _ := os.Readlink(dir + "/..data"); same != before {
 		t.Error("an update without a change wrote")
 	}
-	if err := m.Update(pod, facts(configMap(map[string]string{"a": "3", "c": "4"}))); err != nil {
+	if err := m.Update(t.Context(), pod, facts(configMap(map[string]string{"a": "3", "c": "4"}))); err != nil {
 		t.Fatal(err)
 	}
 	if got := visible(t, dir); !slices.Equal(got, []string{"a", "c"}) || content(t, dir+"/a") != "3" || content(t, dir+"/c") != "4" {
@@ -137,7 +138,7 @@ func TestConfigMapVolumeIsSwitchedAtOnce(t *testing.T) {
 }
 
 func TestItemsModesAndNestedPaths(t *testing.T) {
-	m := volume.New(t.TempDir())
+	m := volume.New(t.TempDir(), nil, time.Now)
 	mode, own := int32(0o640), int32(0o400)
 	pod := podWith(cmVolume(func(s *corev1.ConfigMapVolumeSource) {
 		s.DefaultMode = &mode
@@ -163,11 +164,11 @@ func TestWhatIsMissingIsNamed(t *testing.T) {
 		"secret":    {vol("v", corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "s"}}), `MountVolume.SetUp failed for volume "v" : secret "s" not found`},
 		"claim":     {vol("v", corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "c"}}), `MountVolume.SetUp failed for volume "v" : persistentvolumeclaim "c" not found`},
 		"token": {vol("v", corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{{ServiceAccountToken: &corev1.ServiceAccountTokenProjection{}}}}}),
-			`MountVolume.SetUp failed for volume "v" : serviceAccountToken is not supported by this node; set automountServiceAccountToken: false`},
+			`MountVolume.SetUp failed for volume "v" : this node has no issuer of service account tokens`},
 		"nfs": {vol("v", corev1.VolumeSource{NFS: &corev1.NFSVolumeSource{}}), `MountVolume.SetUp failed for volume "v" : this node does not support volumes of this type`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := volume.New(t.TempDir()).Mount(t.Context(), podWith(c.volume), facts())
+			err := volume.New(t.TempDir(), nil, time.Now).Mount(t.Context(), podWith(c.volume), facts())
 			if got := errText(err); got != c.want {
 				t.Errorf("%s\nwant %s", got, c.want)
 			}
@@ -184,7 +185,7 @@ func errText(err error) string {
 
 func TestPayloadPathsCannotLeaveTheVolume(t *testing.T) {
 	root := t.TempDir()
-	m := volume.New(root + "/pods")
+	m := volume.New(root+"/pods", nil, time.Now)
 	for _, path := range []string{"../x", "a/../../x", "/x", "..data"} {
 		pod := podWith(cmVolume(func(s *corev1.ConfigMapVolumeSource) { s.Items = []corev1.KeyToPath{{Key: "a", Path: path}} }))
 		if err := m.Mount(t.Context(), pod, facts(configMap(map[string]string{"a": "1"}))); err == nil {
@@ -197,7 +198,7 @@ func TestPayloadPathsCannotLeaveTheVolume(t *testing.T) {
 }
 
 func TestDownwardAPIAndProjected(t *testing.T) {
-	m := volume.New(t.TempDir())
+	m := volume.New(t.TempDir(), nil, time.Now)
 	downward := []corev1.DownwardAPIVolumeFile{
 		{Path: "labels", FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.labels"}},
 		{Path: "name", FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.name"}},
@@ -213,7 +214,7 @@ func TestDownwardAPIAndProjected(t *testing.T) {
 	}
 	pod = pod.DeepCopy()
 	pod.Labels["app"] = "db"
-	if err := m.Update(pod, f); err != nil || content(t, dir+"/labels") != `app="db"` {
+	if err := m.Update(t.Context(), pod, f); err != nil || content(t, dir+"/labels") != `app="db"` {
 		t.Errorf("after the change: %q, %v", content(t, dir+"/labels"), err)
 	}
 }
@@ -237,7 +238,7 @@ func TestHostPathTypes(t *testing.T) {
 		{dir + "/unset", corev1.HostPathUnset, true}, {dir, "Nonsense", false},
 	} {
 		pod := podWith(vol("v", corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: c.path, Type: &c.kind}}))
-		err := volume.New(t.TempDir()).Mount(t.Context(), pod, facts())
+		err := volume.New(t.TempDir(), nil, time.Now).Mount(t.Context(), pod, facts())
 		if (err == nil) != c.ok {
 			t.Errorf("%s as %q: %v", c.path, c.kind, err)
 		}
@@ -269,7 +270,7 @@ func claimPod() *corev1.Pod {
 
 func TestLocalPathVolumeIsMadeOnceAndRemovedWithItsPV(t *testing.T) {
 	path := t.TempDir() + "/local/pv-1"
-	m := volume.New(t.TempDir())
+	m := volume.New(t.TempDir(), nil, time.Now)
 	c, pv := claim(path)
 	dir := mount(t, m, claimPod(), facts(c, pv))
 	st, err := os.Stat(path)
@@ -307,7 +308,7 @@ func TestClaimThatIsNotBoundIsNotMounted(t *testing.T) {
 	} {
 		c, pv := claim(path)
 		change(c, pv)
-		if volume.New(t.TempDir()).Mount(t.Context(), claimPod(), facts(c, pv)) == nil {
+		if volume.New(t.TempDir(), nil, time.Now).Mount(t.Context(), claimPod(), facts(c, pv)) == nil {
 			t.Errorf("%s: mounted", name)
 		}
 	}
@@ -315,7 +316,7 @@ func TestClaimThatIsNotBoundIsNotMounted(t *testing.T) {
 
 func TestOrphansAreRemoved(t *testing.T) {
 	root := t.TempDir()
-	m := volume.New(root)
+	m := volume.New(root, nil, time.Now)
 	for _, uid := range []string{"u1", "u2"} {
 		if err := os.MkdirAll(filepath.Join(root, uid, "volumes/x"), 0o755); err != nil {
 			t.Fatal(err)
@@ -331,7 +332,7 @@ func TestOrphansAreRemoved(t *testing.T) {
 
 func TestMemoryVolumeHasItsSizeAndGoesAway(t *testing.T) {
 	needRoot(t)
-	m := volume.New(t.TempDir())
+	m := volume.New(t.TempDir(), nil, time.Now)
 	pod := podWith(
 		vol("v", corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{Medium: corev1.StorageMediumMemory, SizeLimit: resource.NewQuantity(64<<10, resource.BinarySI)}}),
 		vol("s", corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "s"}}))
@@ -358,7 +359,7 @@ func TestMemoryVolumeHasItsSizeAndGoesAway(t *testing.T) {
 }
 
 func TestVolumesOfRunningPodsAreLeftAlone(t *testing.T) {
-	m := volume.New(t.TempDir())
+	m := volume.New(t.TempDir(), nil, time.Now)
 	pod := podWith(vol("v", corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}))
 	dir := mount(t, m, pod, facts())
 	if err := os.Chmod(dir, 0o700); err != nil {
@@ -372,7 +373,7 @@ func TestVolumesOfRunningPodsAreLeftAlone(t *testing.T) {
 
 func TestFSGroupOwnsTheVolume(t *testing.T) {
 	needRoot(t)
-	m := volume.New(t.TempDir())
+	m := volume.New(t.TempDir(), nil, time.Now)
 	gid := int64(4711)
 	pod := podWith(vol("v", corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}), cmVolume())
 	pod.Spec.Volumes[1].Name = "cm"
@@ -394,7 +395,7 @@ func TestSubPathStaysInTheVolume(t *testing.T) {
 	if err := os.WriteFile(secret, []byte("host"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	m := volume.New(base + "/pods")
+	m := volume.New(base+"/pods", nil, time.Now)
 	pod := podWith(vol("v", corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}))
 	dir := mount(t, m, pod, facts())
 	t.Cleanup(func() {
