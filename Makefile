@@ -64,7 +64,7 @@ shop: build ## start a cluster, build the shop's images and run it (root)
 
 .PHONY: test
 test: build ## run every test: unit, race, end to end with real containers, cgroup v2 in a virtual machine (root)
-	@sh .ci/install mmdebstrap:mmdebstrap qemu-system-x86:qemu-system-x86_64 busybox-static:/bin/busybox cpio:cpio kmod:depmod
+	@sh .ci/install mmdebstrap:mmdebstrap qemu-system-x86:qemu-system-x86_64 busybox-static:/bin/busybox cpio:cpio kmod:depmod etcd-server:etcd
 	SAMPAN_E2E=require $(GO) test $(PKG)
 	$(GO) test -race $(RACE)
 	SAMPAN_E2E=require $(GO) test -tags e2e -count=1 -timeout 30m -v ./e2e

@@ -25,6 +25,7 @@ import (
 	_ "github.com/vishvananda/netlink"
 	_ "github.com/vishvananda/netns"
 	_ "go.etcd.io/bbolt"
+	_ "go.etcd.io/etcd/client/v3"
 	_ "golang.org/x/net/dns/dnsmessage"
 	_ "golang.org/x/sync/errgroup"
 	_ "golang.org/x/sys/unix"

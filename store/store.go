@@ -1,14 +1,16 @@
 // Package store keeps bytes under keys with one revision counter, and is the only place where the state of
 // the cluster lives. Two back ends implement [Store]: store/embedded (bbolt with group commit, one process)
-// and, later, store/etcd (an external cluster). Package storetest is the suite that both pass.
+// and store/etcd (an external cluster, several servers). Package storetest is the suite that both pass, and
+// package backup moves what one holds into another.
 //
 // Keys are "/<group resource>/<namespace>/<name>", for example "/pods/default/web-0", "/nodes//n1" and
 // "/deployments.apps/default/web"; "/alloc/…" holds claims to unique things such as Service addresses.
 // Values are what the API server encodes; the store never looks at them.
 //
-// Every transaction has one revision, which all its keys share. Revisions start at 1, rise by one per
-// transaction, and go on rising across restarts. History is kept until [Store.Compact], or for as long as the
-// back end is told to keep it.
+// Every transaction has one revision, which all its keys share. Revisions are above 0, rise with every
+// transaction (by one, unless others share the counter), and go on rising across restarts, and from a backup to
+// what is restored from it. History is kept until [Store.Compact], or for as long as the back end is told to
+// keep it.
 package store
 
 import (
@@ -71,7 +73,8 @@ type Store interface {
 	// Apply carries out the writes as one transaction, or none of them. When it returns a revision, the
 	// writes are on disk. It returns a *ConflictError if an Expect does not hold, ErrNoSpace (wrapped) if
 	// the disk is full, and what CheckWrites says of malformed writes; after any other error the outcome may
-	// be unknown. Deleting a key that does not exist is no event; a transaction that changes nothing has no
+	// be unknown. Events show the transaction when Apply returns its revision, and what was in the way when
+	// it returns a conflict. Deleting a key that does not exist is no event; a transaction that changes nothing has no
 	// revision of its own and returns the newest.
 	Apply(ctx context.Context, writes ...Write) (revision int64, err error)
 	// Get returns a key's newest record, or ErrNotFound.
@@ -81,11 +84,12 @@ type Store interface {
 	List(ctx context.Context, prefix string, opts ListOptions) (List, error)
 	// Events returns the events after a revision, oldest first: as many whole transactions as fit in about
 	// limit events (at least one transaction; 0: all), none if there are none yet. ErrCompacted if history is
-	// gone. The slice is read-only.
+	// gone; a back end may also not know what was before it was opened. The slice is read-only.
 	Events(ctx context.Context, after int64, limit int) ([]Event, error)
 	// Wait returns nil once there are events after the revision.
 	Wait(ctx context.Context, after int64) error
-	// Revision returns the newest committed revision, 0 for an empty store.
+	// Revision returns the newest committed revision that Events show. An empty store has the revision that
+	// it begins with: 0, unless others share the counter.
 	Revision() int64
 	// Compact forgets the history before a revision: lists at, and events after, older revisions end in
 	// ErrCompacted.
@@ -100,6 +104,10 @@ var (
 	ErrFuture    = errors.New("the requested revision is newer than the newest")
 	ErrNoSpace   = errors.New("no space left for the store")
 	ErrClosed    = errors.New("the store is closed")
+	// ErrUnavailable is a store in another process that cannot be reached at the moment.
+	ErrUnavailable = errors.New("the store cannot be reached")
+	// ErrNotEmpty refuses to restore over something.
+	ErrNotEmpty = errors.New("the store is not empty")
 )
 
 // ConflictError says that a Write's Expect did not hold. Nothing was written.

@@ -16,9 +16,12 @@ import (
 	"sampan/store"
 )
 
-// Run tests a back end. open returns a new, empty store that keeps history until Compact; the suite closes it.
+// Run tests a back end. open returns a new, empty store that keeps history until Compact, and that nobody else
+// writes to; the suite closes it. The suite counts revisions from the one that the store begins with.
 func Run(t *testing.T, open func(t *testing.T) store.Store) {
 	t.Helper()
+	begin := open
+	open = func(t *testing.T) store.Store { return fromZero(begin(t)) }
 	for name, test := range map[string]func(*testing.T, store.Store){
 		"EmptyStoreIsAtRevisionZero":        testEmpty,
 		"WriteIsReadBack":                   testReadBack,

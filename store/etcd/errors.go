@@ -1,0 +1,55 @@
+package etcd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"sampan/store"
+)
+
+// failure gives an error of etcd its meaning for callers. ctx is the caller's, without our own time limit.
+func (s *Store) failure(ctx context.Context, what string, err error) error {
+	if s.ctx.Err() != nil {
+		return store.ErrClosed
+	}
+	return explain(ctx, s.opts, what, err)
+}
+
+func explain(ctx context.Context, opts Options, what string, err error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("%s in etcd: %w", what, ctx.Err())
+	}
+	meaning := error(nil)
+	switch {
+	case errors.Is(err, rpctypes.ErrCompacted):
+		meaning = store.ErrCompacted
+	case errors.Is(err, rpctypes.ErrFutureRev):
+		meaning = store.ErrFuture
+	case errors.Is(err, rpctypes.ErrNoSpace):
+		return fmt.Errorf("%s: %w (etcd at %s is full: compact and defragment it, or raise its --quota-backend-bytes, and end its alarm with etcdctl alarm disarm)",
+			what, store.ErrNoSpace, members(opts))
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%s: %w: etcd at %s did not answer within %v", what, store.ErrUnavailable, members(opts), callTimeout)
+	case unreachable(err):
+		return fmt.Errorf("%s: %w: etcd at %s: %w", what, store.ErrUnavailable, members(opts), err)
+	}
+	if meaning != nil {
+		return fmt.Errorf("%s: %w", what, meaning)
+	}
+	return fmt.Errorf("%s in etcd at %s: %w", what, members(opts), err)
+}
+
+// unreachable tells a cluster that cannot answer from one that answers with a refusal.
+func unreachable(err error) bool {
+	var e rpctypes.EtcdError
+	code := status.Code(err)
+	if errors.As(err, &e) {
+		code = e.Code()
+	}
+	return code == codes.Unavailable || code == codes.DeadlineExceeded || code == codes.Canceled
+}

@@ -1,0 +1,204 @@
+package etcd
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"sampan/store"
+)
+
+// flight is a transaction on its way, whose hints the watch looks for.
+type flight struct {
+	writes   []store.Write
+	done     chan struct{} // closed when revision is known
+	revision int64         // in etcd; 0 if it failed, or its outcome is unknown
+}
+
+// hintOf returns the hint of the write that made an event of the transaction.
+func (f *flight) hintOf(key string) any {
+	for _, w := range f.writes {
+		if w.Key == key {
+			return w.Hint
+		}
+	}
+	return nil
+}
+
+// Apply implements store.Store. If ctx ends while the write is under way, its outcome is unknown.
+func (s *Store) Apply(ctx context.Context, writes ...store.Write) (int64, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	if err := store.CheckWrites(writes); err != nil {
+		return 0, err
+	}
+	f := &flight{writes: writes, done: make(chan struct{})}
+	if !s.take(f) {
+		return 0, store.ErrClosed
+	}
+	defer s.forget(f)
+	if len(writes) == 0 {
+		f.land(0)
+		return s.log.Revision(), nil
+	}
+	limited, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	changed, revision, err := s.transact(limited, writes)
+	var conflict *store.ConflictError
+	switch {
+	case errors.As(err, &conflict):
+		f.land(0)
+		// The caller will look at what was in its way.
+		if conflict.Current > 0 {
+			if err := s.log.Wait(limited, conflict.Current-1); err != nil {
+				return 0, s.failure(ctx, "read the write that was faster", err)
+			}
+		}
+		return 0, conflict
+	case err != nil:
+		f.land(0)
+		return 0, s.failure(ctx, "write of "+writes[0].Key, err)
+	case !changed:
+		f.land(0)
+		return s.log.Revision(), nil
+	}
+	f.land(revision)
+	mine := s.fromEtcd(revision)
+	if err := s.log.Wait(limited, mine-1); err != nil {
+		return 0, s.failure(ctx, fmt.Sprintf("write of %s is done at revision %d; read it back", writes[0].Key, mine), err)
+	}
+	return mine, nil
+}
+
+// transact sends the writes as one transaction. revision is etcd's.
+func (s *Store) transact(ctx context.Context, writes []store.Write) (changed bool, revision int64, err error) {
+	metaKey := metaKeyOf(s.opts.Name)
+	conditions := []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(metaKey), "=", s.meta.revision)}
+	actions := make([]clientv3.Op, 0, len(writes))
+	looks := []clientv3.Op{clientv3.OpGet(metaKey, clientv3.WithKeysOnly())}
+	for _, w := range writes {
+		key := s.root + w.Key
+		if w.Expect != store.AnyRevision {
+			conditions = append(conditions, clientv3.Compare(clientv3.ModRevision(key), "=", s.expected(w.Expect)))
+		}
+		if w.Value == nil {
+			actions = append(actions, clientv3.OpDelete(key))
+		} else {
+			actions = append(actions, clientv3.OpPut(key, string(w.Value)))
+		}
+		looks = append(looks, clientv3.OpGet(key, clientv3.WithKeysOnly()))
+	}
+	resp, err := s.client.Txn(ctx).If(conditions...).Then(actions...).Else(looks...).Commit()
+	if err != nil {
+		return false, 0, err
+	}
+	if resp.Succeeded {
+		for _, r := range resp.Responses {
+			changed = changed || r.GetResponsePut() != nil || r.GetResponseDeleteRange().GetDeleted() > 0
+		}
+		return changed, resp.Header.Revision, nil
+	}
+	if found := modRevision(resp.Responses[0].GetResponseRange().Kvs); found != s.meta.revision {
+		return false, 0, errors.New("a backup was restored into the store since it was opened: restart the server")
+	}
+	for i, w := range writes {
+		found := modRevision(resp.Responses[i+1].GetResponseRange().Kvs)
+		if w.Expect == store.AnyRevision || found == s.expected(w.Expect) {
+			continue
+		}
+		conflict := &store.ConflictError{Key: w.Key, Expect: w.Expect}
+		if found > 0 {
+			conflict.Current = s.fromEtcd(found)
+		}
+		return false, 0, conflict
+	}
+	return false, 0, errors.New("etcd refused the transaction, though all its conditions hold")
+}
+
+// expected returns the modification revision that a key must have; one that no key has for a revision before a
+// restore.
+func (s *Store) expected(expect int64) int64 {
+	if expect == 0 {
+		return 0
+	}
+	if at := s.toEtcd(expect); at > 0 {
+		return at
+	}
+	return -1
+}
+
+func modRevision(kvs []*mvccpb.KeyValue) int64 {
+	if len(kvs) == 0 {
+		return 0
+	}
+	return kvs[0].ModRevision
+}
+
+// take notes a transaction that begins, unless the store is closing.
+func (s *Store) take(f *flight) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing {
+		return false
+	}
+	s.applying.Add(1)
+	for _, w := range f.writes {
+		if w.Hint != nil {
+			s.inflight[w.Key] = append(s.inflight[w.Key], f)
+		}
+	}
+	return true
+}
+
+// land notes the outcome of a transaction, for a watch that has its events already.
+func (f *flight) land(revision int64) {
+	f.revision = revision
+	close(f.done)
+}
+
+// forget ends what take began.
+func (s *Store) forget(f *flight) {
+	defer s.applying.Done()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, w := range f.writes {
+		rest := slices.DeleteFunc(slices.Clone(s.inflight[w.Key]), func(other *flight) bool { return other == f })
+		if len(rest) > 0 {
+			s.inflight[w.Key] = rest
+		} else {
+			delete(s.inflight, w.Key)
+		}
+	}
+}
+
+// hint returns the hint for an event, if a transaction of this store made it. It waits for the answers to
+// transactions that may have: they are on their way, since the event is here.
+func (s *Store) hint(key string, value []byte, revision int64) any {
+	s.mu.Lock()
+	flights := s.inflight[key]
+	s.mu.Unlock()
+	for _, f := range flights {
+		if !f.couldBe(key, value) {
+			continue
+		}
+		if <-f.done; f.revision == revision {
+			return f.hintOf(key)
+		}
+	}
+	return nil
+}
+
+func (f *flight) couldBe(key string, value []byte) bool {
+	for _, w := range f.writes {
+		if w.Key == key {
+			return (w.Value == nil) == (value == nil) && bytes.Equal(w.Value, value)
+		}
+	}
+	return false
+}
