@@ -67,6 +67,12 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, docs *documents) 
 	var isResource bool
 	if x.route, isResource = parseRoute(r, x.query); !isResource {
 		x.route = route{}
+		if r.URL.Path == followPath {
+			if err := x.follow(); err != nil {
+				writeStatus(w, r, err)
+			}
+			return
+		}
 		if err := x.authorizePath(); err != nil {
 			writeStatus(w, r, err)
 		} else if !docs.serve(w, r) {

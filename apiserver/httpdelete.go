@@ -44,6 +44,10 @@ func (x *exchange) deleteOptions() (metav1.DeleteOptions, error) {
 	return opts, decodeBody(media, data, want, &opts, metav1.FieldValidationIgnore, x.warning)
 }
 
+// preferObject is the Prefer header (RFC 7240) of a client that wants to know the revision of its deletion: it gets
+// the object's last state where upstream answers with a Status.
+const preferObject = "return=representation"
+
 func (x *exchange) delete() error {
 	a, err := x.negotiated(false, asTable, asPartial)
 	if err != nil {
@@ -57,7 +61,7 @@ func (x *exchange) delete() error {
 	if err != nil {
 		return err
 	}
-	if removed && x.req.kind.GracePeriod == nil {
+	if removed && x.req.kind.GracePeriod == nil && x.r.Header.Get("Prefer") != preferObject {
 		gr := x.req.kind.GroupResource()
 		writeRuntimeObject(x.w, x.r, http.StatusOK, a, statusGVK, &metav1.Status{
 			Status:  metav1.StatusSuccess,

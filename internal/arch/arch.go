@@ -43,7 +43,7 @@ const Rules = `
 	store, view, apiserver/patch, apiserver/admit, apiserver/auth, apiserver/openapi < apiserver;
 
 	# Shells: they see the cluster through a client.
-	plan, view < client < client/events;
+	plan, view < client < client/events, client/remote, client/clienttest;
 	client/events, plan < controller;
 	client/events, kind/claim, scheduler/place < scheduler;
 	node/podconfig, node/crilog < node/volume;
@@ -66,7 +66,7 @@ const Rules = `
 	controller/pods, view < sim/check;
 	view, plan < sim/*;
 	apiserver, store/*, kind/registry, controller, controller/all, scheduler, node, sim/check, sim/* < sim;
-	apiserver, store/*, kind/registry, controller, controller/all, scheduler, node, network, dns/feed, metrics, dashboard, image, podruntime/linux, sim < cluster;
+	client/remote, client/clienttest, apiserver, store/*, kind/registry, controller, controller/all, scheduler, node, network, dns/feed, metrics, dashboard, image, podruntime/linux, sim < cluster;
 	cluster < cluster/*;
 	cluster/*, cluster < cmd/*, bench, e2e, examples/*;
 
