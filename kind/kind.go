@@ -31,7 +31,7 @@ type Object interface {
 // Kind is one kind of object, as the API server needs to know it.
 type Kind struct {
 	ID  ID                      // "pods", "deployments.apps"
-	GVK schema.GroupVersionKind // the one version served and stored
+	GVK schema.GroupVersionKind // the version that is stored, and served first
 	// Singular is the lower-case singular resource name; kubectl prints and accepts it.
 	Singular   string
 	ShortNames []string
@@ -66,6 +66,10 @@ type Kind struct {
 
 	Status *Status // nil: the kind has no status subresource
 	Scale  *Scale  // nil: the kind has no scale subresource
+	Parts  []Part  // the other subresources through which a part of the object is changed
+
+	// Versions are the further versions in which the same objects are served.
+	Versions []Version
 
 	// GracePeriod returns how long a deletion waits, in seconds, given what the caller asked for (nil: nothing).
 	// 0 means at once. A nil func means that the kind has no graceful deletion. now is not needed: the API
@@ -94,6 +98,26 @@ type Status struct {
 	PrepareUpdate func(obj, old Object)
 	// Validate may be nil.
 	Validate func(obj, old Object) field.ErrorList
+}
+
+// Part is a subresource through which a part of an object is read and changed, beside its status:
+// pods/resize, certificatesigningrequests/approval.
+type Part struct {
+	Name string
+	Status
+}
+
+// Part returns the rules of a subresource: of "status", or of one of Parts. nil means that there is none.
+func (k *Kind) Part(name string) *Status {
+	if name == "status" {
+		return k.Status
+	}
+	for i := range k.Parts {
+		if k.Parts[i].Name == name {
+			return &k.Parts[i].Status
+		}
+	}
+	return nil
 }
 
 // Scale is how the scale subresource sees a kind (autoscaling/v1 Scale).

@@ -38,3 +38,8 @@ func Since(t metav1.Time, now time.Time) string {
 	}
 	return duration.HumanDuration(now.Sub(t.Time))
 }
+
+// CreatedAt prints when an object was created, as kubectl does for kinds that show no age.
+func CreatedAt(obj Object) string {
+	return obj.GetCreationTimestamp().UTC().Format(time.RFC3339)
+}

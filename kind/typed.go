@@ -44,6 +44,9 @@ type Typed[T Object] struct {
 	PrepareStatus  func(obj, old T) // nil: the kind has no status subresource
 	ValidateStatus func(obj, old T) field.ErrorList
 	Scale          *TypedScale[T]
+	Parts          []TypedPart[T]
+
+	Versions []Version
 
 	GracePeriod func(obj T, requested *int64) int64
 	Finalizers  func(obj T) []string
@@ -57,6 +60,13 @@ type Typed[T Object] struct {
 type TypedScale[T Object] struct {
 	Get func(obj T) (specReplicas, statusReplicas int32, selector string)
 	Set func(obj T, replicas int32)
+}
+
+// TypedPart is [Part] for a Go type. The generation rises when the counted part changes.
+type TypedPart[T Object] struct {
+	Name          string
+	PrepareUpdate func(obj, old T)
+	Validate      func(obj, old T) field.ErrorList // may be nil
 }
 
 // Kind returns the kind that t describes. In the result Default, PrepareCreate, PrepareUpdate, Validate,
@@ -81,6 +91,7 @@ func (t Typed[T]) Kind() *Kind {
 		Validate:       func(obj Object) field.ErrorList { return nil },
 		ValidateUpdate: func(obj, old Object) field.ErrorList { return nil },
 		CreateOnUpdate: t.CreateOnUpdate,
+		Versions:       t.Versions,
 
 		Columns: t.Columns,
 		Row:     func(obj Object, now time.Time) []any { return t.Row(obj.(T), now) },
@@ -109,6 +120,16 @@ func (t Typed[T]) Kind() *Kind {
 			Get: func(obj Object) (int32, int32, string) { return t.Scale.Get(obj.(T)) },
 			Set: func(obj Object, replicas int32) { t.Scale.Set(obj.(T), replicas) },
 		}
+	}
+	for _, p := range t.Parts {
+		part := Part{Name: p.Name, Status: Status{PrepareUpdate: func(obj, old Object) {
+			p.PrepareUpdate(obj.(T), old.(T))
+			t.count(obj, old)
+		}}}
+		if p.Validate != nil {
+			part.Validate = func(obj, old Object) field.ErrorList { return p.Validate(obj.(T), old.(T)) }
+		}
+		k.Parts = append(k.Parts, part)
 	}
 	if t.GracePeriod != nil {
 		k.GracePeriod = func(obj Object, requested *int64) int64 { return t.GracePeriod(obj.(T), requested) }
@@ -144,6 +165,11 @@ func (t Typed[T]) prepareUpdate(obj, old Object) {
 	if t.PrepareUpdate != nil {
 		t.PrepareUpdate(obj.(T), old.(T))
 	}
+	t.count(obj, old)
+}
+
+// count raises the generation if the counted part changed.
+func (t Typed[T]) count(obj, old Object) {
 	obj.SetGeneration(old.GetGeneration())
 	if t.Counted != nil && !equality.Semantic.DeepEqual(t.Counted(obj.(T)), t.Counted(old.(T))) {
 		obj.SetGeneration(old.GetGeneration() + 1)

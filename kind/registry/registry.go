@@ -4,9 +4,14 @@ package registry
 import (
 	"sampan/kind"
 	"sampan/kind/apps"
+	"sampan/kind/batch"
 	"sampan/kind/coordination"
 	"sampan/kind/core"
 	"sampan/kind/discovery"
+	"sampan/kind/node"
+	"sampan/kind/policy"
+	"sampan/kind/rbac"
+	"sampan/kind/scheduling"
 	"sampan/kind/storage"
 )
 
@@ -24,10 +29,24 @@ func New() *kind.Registry {
 		core.PersistentVolume(),
 		core.PersistentVolumeClaim(),
 		core.Event(),
+		core.PodTemplate(),
+		core.ReplicationController(),
+		core.LimitRange(),
+		core.ResourceQuota(),
 		apps.Deployment(),
 		apps.ReplicaSet(),
 		apps.StatefulSet(),
+		apps.DaemonSet(),
 		apps.ControllerRevision(),
+		batch.Job(),
+		batch.CronJob(),
+		policy.PodDisruptionBudget(),
+		rbac.Role(),
+		rbac.ClusterRole(),
+		rbac.RoleBinding(),
+		rbac.ClusterRoleBinding(),
+		scheduling.PriorityClass(),
+		node.RuntimeClass(),
 		discovery.EndpointSlice(),
 		coordination.Lease(),
 		storage.StorageClass(),

@@ -8,8 +8,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	nodev1 "k8s.io/api/node/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -56,6 +59,27 @@ func minimal(k *kind.Kind) kind.Object {
 		o.Spec.Selector, o.Spec.Template = selector, template
 	case *appsv1.ControllerRevision:
 		o.Data.Raw = []byte(`{"spec":{}}`)
+	case *corev1.PodTemplate:
+		o.Template = template
+	case *corev1.ReplicationController:
+		o.Spec.Template = &template
+	case *corev1.LimitRange:
+		o.Spec.Limits = []corev1.LimitRangeItem{{Type: corev1.LimitTypeContainer}}
+	case *appsv1.DaemonSet:
+		o.Spec.Selector, o.Spec.Template = selector, template
+	case *batchv1.Job:
+		o.Spec.Template = template
+		o.Spec.Template.Spec.RestartPolicy = corev1.RestartPolicyNever
+	case *batchv1.CronJob:
+		o.Spec.Schedule = "*/5 * * * *"
+		o.Spec.JobTemplate.Spec.Template = template
+		o.Spec.JobTemplate.Spec.Template.Spec.RestartPolicy = corev1.RestartPolicyNever
+	case *rbacv1.RoleBinding:
+		o.RoleRef = rbacv1.RoleRef{Kind: "Role", Name: "r"}
+	case *rbacv1.ClusterRoleBinding:
+		o.RoleRef = rbacv1.RoleRef{Kind: "ClusterRole", Name: "r"}
+	case *nodev1.RuntimeClass:
+		o.Handler = "runc"
 	case *discoveryv1.EndpointSlice:
 		o.AddressType = discoveryv1.AddressTypeIPv4
 	case *storagev1.StorageClass:
