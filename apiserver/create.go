@@ -54,19 +54,27 @@ func (s *Server) create(ctx context.Context, r request, obj kind.Object, opts me
 		if err != nil {
 			return nil, err
 		}
+		charges, err := s.charge(r, admit.Create, obj, nil)
+		if err != nil {
+			return nil, err
+		}
 		if dry {
 			if s.cache.snapshot().Get(r.key) != nil {
 				return nil, apierrors.NewAlreadyExists(k.GroupResource(), r.key.Name)
 			}
 			return obj, nil
 		}
-		created, err := s.commitNew(ctx, r, obj, claims)
+		created, err := s.commitNew(ctx, r, obj, append(claims, charges...))
 		var conflict *store.ConflictError
 		switch {
 		case err == nil:
 			return created, nil
 		case !errors.As(err, &conflict):
 			return nil, err
+		case ctx.Err() != nil:
+			return nil, apierrors.NewTimeoutError("the request ended while other writers kept using the same quota", 0)
+		case isQuotaKey(conflict.Key):
+			release() // another writer used the quota; what is left of it is looked at on the next round
 		case strings.HasPrefix(conflict.Key, claimPrefix):
 			release() // another Service was faster; what was asked for by the user is refused on the next round
 		case generated && attempt < generateAttempts:

@@ -62,6 +62,7 @@ func (s *Server) admission(r request, verb string, obj, old kind.Object, snap *v
 		Subresource: r.subresource,
 		Object:      obj,
 		Old:         old,
+		Warn:        r.warn,
 	}, snap)
 }
 

@@ -131,6 +131,11 @@ func (s *Server) replace(ctx context.Context, r request, next, cur kind.Object, 
 	if err != nil {
 		return nil, err
 	}
+	charges, err := s.charge(r, admit.Update, next, cur)
+	if err != nil {
+		return nil, err
+	}
+	claims = append(claims, charges...)
 	value, err := encodeStored(r.kind, next)
 	if err != nil {
 		return nil, apierrors.NewInternalError(err)

@@ -14,6 +14,7 @@ import (
 	"fmt"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/pod-security-admission/policy"
 
 	"sampan/kind"
 	"sampan/view"
@@ -41,6 +42,22 @@ type Request struct {
 	Object kind.Object
 	// Old is the stored object, read-only. Nil on creation.
 	Old kind.Object
+
+	// Warn takes what the user should know and may ignore, Annotate what the audit log should hold. Both may be nil.
+	Warn     func(text string)
+	Annotate func(key, value string)
+}
+
+func (r *Request) warning(text string) {
+	if r.Warn != nil {
+		r.Warn(text)
+	}
+}
+
+func (r *Request) annotate(key, value string) {
+	if r.Annotate != nil {
+		r.Annotate(key, value)
+	}
 }
 
 // Step is one admission rule. It may change req.Object, and refuses the request with a *errors.StatusError.
@@ -67,16 +84,28 @@ type Config struct {
 	UnreachableSeconds *int64
 }
 
-// Default returns the rules that every cluster has, in upstream's order. What protects claims and volumes in
-// use is not among them: those finalizers are the kinds' own.
+// Default returns the rules that every cluster has, in upstream's order: those that fill in first, then those that
+// only refuse. What protects claims and volumes in use is not among them: those finalizers are the kinds' own. Nor
+// are resource quotas: see [ChargeQuotas].
 func Default(cfg Config) Chain {
+	checks, err := policy.NewEvaluator(policy.DefaultChecks(), nil)
+	if err != nil {
+		panic(fmt.Sprintf("the checks of Pod Security do not fit together: %v", err))
+	}
 	return Chain{
 		NamespaceLifecycle,
+		LimitRangeDefaults,
 		ServiceAccount,
+		NodeRestriction,
+		NodeTaint,
 		Priority,
 		TolerationSeconds(orDefault(cfg.NotReadySeconds), orDefault(cfg.UnreachableSeconds)),
-		ClaimExpansion,
 		DefaultStorageClass,
+		ClaimExpansion,
+		RuntimeClass,
+		DefaultIngressClass,
+		LimitRange,
+		PodSecurity(checks),
 	}
 }
 
