@@ -7,6 +7,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 
 	"sampan/apiserver/admit"
 	"sampan/kind"
@@ -19,10 +20,11 @@ const generateAttempts = 8
 
 // create creates an object. obj is the caller's no more.
 func (s *Server) create(ctx context.Context, r request, obj kind.Object, opts metav1.CreateOptions) (kind.Object, error) {
-	dry, err := dryRun(opts.DryRun, "CreateOptions")
-	if err != nil {
+	if err := invalidOptions("CreateOptions", validation.ValidateCreateOptions(&opts)); err != nil {
 		return nil, err
 	}
+	dry := len(opts.DryRun) > 0
+	r = r.managedBy(opts.FieldManager)
 	if err := checkNames(r, obj); err != nil {
 		return nil, err
 	}
@@ -31,12 +33,13 @@ func (s *Server) create(ctx context.Context, r request, obj kind.Object, opts me
 	}
 	k, snap := r.kind, s.cache.snapshot()
 	k.Default(obj)
+	s.track(r, obj, nil)
 	if err := s.admission(r, admit.Create, obj, nil, snap); err != nil {
 		return nil, err
 	}
-	k.PrepareCreate(obj)
 	generated := obj.GetName() == "" && obj.GetGenerateName() != ""
 	s.stampNew(r, obj)
+	k.PrepareCreate(obj) // some kinds put the name and the UID into labels
 	if generated {
 		k.Default(obj) // some defaults are made from the name
 	}
@@ -80,6 +83,7 @@ func (s *Server) create(ctx context.Context, r request, obj kind.Object, opts me
 		case generated && attempt < generateAttempts:
 			release()
 			obj.SetName(s.generateName(obj.GetGenerateName()))
+			k.PrepareCreate(obj)
 		default:
 			return nil, apierrors.NewAlreadyExists(k.GroupResource(), r.key.Name)
 		}

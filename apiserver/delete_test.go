@@ -204,7 +204,7 @@ func TestDryRunChangesNothing(t *testing.T) {
 	if c.Snapshot().Revision() != before {
 		t.Errorf("dry runs wrote: revision %d -> %d", before, c.Snapshot().Revision())
 	}
-	if _, err := c.Create(t.Context(), configMap("y"), metav1.CreateOptions{DryRun: []string{"some"}}); !apierrors.IsBadRequest(err) {
+	if _, err := c.Create(t.Context(), configMap("y"), metav1.CreateOptions{DryRun: []string{"some"}}); !apierrors.IsInvalid(err) {
 		t.Errorf("unknown dry run option: %v", err)
 	}
 }

@@ -80,7 +80,7 @@ func TestBadRequestsGetTheErrorsThatUsersKnow(t *testing.T) {
 		"too big":             {"POST", maps, strings.Repeat(" ", 3<<20+1), nil, 413, "limit is 3145728"},
 		"unknown media type":  {"POST", maps, "x", []string{"Content-Type", "text/html"}, 415, "accepted media types include"},
 		"unknown accept":      {"GET", maps, "", []string{"Accept", "text/html"}, 406, "only the following media types are accepted"},
-		"apply":               {"PATCH", maps + "/x", "{}", []string{"Content-Type", "application/apply-patch+yaml"}, 415, "application/strategic-merge-patch+json"},
+		"apply":               {"PATCH", maps + "/x", "{}", []string{"Content-Type", "application/apply-patch+cbor"}, 415, "application/strategic-merge-patch+json"},
 		"bad selector":        {"GET", maps + "?labelSelector=a%3D%3D%3D", "", nil, 400, "unable to parse requirement"},
 		"bad limit":           {"GET", maps + "?limit=-1", "", nil, 400, "limit"},
 		"bad revision":        {"GET", maps + "?resourceVersion=x", "", nil, 400, "resourceVersion"},

@@ -69,7 +69,7 @@ func (x *exchange) create() error {
 	if err := x.read(x.req.kind.GVK, obj); err != nil {
 		return err
 	}
-	created, err := x.server.create(x.r.Context(), x.req, obj, metav1.CreateOptions{DryRun: x.dryRun()})
+	created, err := x.server.create(x.r.Context(), x.req, obj, metav1.CreateOptions{DryRun: x.dryRun(), FieldManager: x.query.Get("fieldManager")})
 	if err != nil {
 		return err
 	}
@@ -85,7 +85,7 @@ func (x *exchange) update() error {
 	if err := x.read(x.req.kind.GVK, obj); err != nil {
 		return err
 	}
-	result, created, err := x.server.put(x.r.Context(), x.req, obj, metav1.UpdateOptions{DryRun: x.dryRun()})
+	result, created, err := x.server.put(x.r.Context(), x.req, obj, metav1.UpdateOptions{DryRun: x.dryRun(), FieldManager: x.query.Get("fieldManager")})
 	if err != nil {
 		return err
 	}
@@ -98,7 +98,11 @@ func (x *exchange) update() error {
 
 // patchBody reads a patch and its type.
 func (x *exchange) patchBody() (types.PatchType, []byte, metav1.PatchOptions, error) {
-	opts := metav1.PatchOptions{DryRun: x.dryRun()}
+	opts := metav1.PatchOptions{DryRun: x.dryRun(), FieldManager: x.query.Get("fieldManager")}
+	if force := x.query.Get("force"); force != "" {
+		yes := isTrue(force)
+		opts.Force = &yes
+	}
 	pt, _, err := mime.ParseMediaType(x.r.Header.Get("Content-Type"))
 	if err != nil {
 		pt = x.r.Header.Get("Content-Type") // refused as a type that is not served
@@ -119,9 +123,13 @@ func (x *exchange) patch() error {
 	if err != nil {
 		return err
 	}
-	result, err := x.server.patch(x.r.Context(), x.req, pt, data, opts)
+	result, created, err := x.server.patchOrApply(x.r.Context(), x.req, pt, data, opts)
 	if err != nil {
 		return err
 	}
-	return x.writeObject(http.StatusOK, a, result, len(opts.DryRun) == 0)
+	code := http.StatusOK
+	if created {
+		code = http.StatusCreated
+	}
+	return x.writeObject(code, a, result, len(opts.DryRun) == 0)
 }

@@ -26,7 +26,7 @@ func (x *exchange) scale() error {
 		if err := x.read(scaleGVK, scale); err != nil {
 			return err
 		}
-		obj, err = x.server.updateScale(x.r.Context(), x.req, scale, metav1.UpdateOptions{DryRun: x.dryRun()})
+		obj, err = x.server.updateScale(x.r.Context(), x.req, scale, metav1.UpdateOptions{DryRun: x.dryRun(), FieldManager: x.query.Get("fieldManager")})
 	case "patch":
 		pt, data, opts, bodyErr := x.patchBody()
 		if bodyErr != nil {

@@ -2,6 +2,7 @@ package apiserver
 
 import (
 	"context"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -104,7 +105,7 @@ func (l *Local) request(obj kind.Object, subresource string) (request, error) {
 	if k == nil {
 		return request{}, errUnknownType(obj)
 	}
-	return request{user: l.user, kind: k, key: view.KeyOf(k.ID, obj), subresource: subresource}, nil
+	return request{user: l.user, kind: k, key: view.KeyOf(k.ID, obj), subresource: subresource, manager: l.manager(), local: true}, nil
 }
 
 func (l *Local) requestFor(key view.Key, subresource string) (request, error) {
@@ -112,7 +113,10 @@ func (l *Local) requestFor(key view.Key, subresource string) (request, error) {
 	if k == nil {
 		return request{}, errUnknownKind(key.Kind)
 	}
-	return request{user: l.user, kind: k, key: key, subresource: subresource}, nil
+	return request{user: l.user, kind: k, key: key, subresource: subresource, manager: l.manager(), local: true}, nil
 }
+
+// manager returns the name that this client's changes are recorded under when options name none.
+func (l *Local) manager() string { return strings.TrimPrefix(l.user.Name, "system:") }
 
 func private(obj kind.Object) kind.Object { return obj.DeepCopyObject().(kind.Object) }

@@ -26,7 +26,6 @@ func (s *Server) stampNew(r request, obj kind.Object) {
 	obj.SetDeletionTimestamp(nil)
 	obj.SetDeletionGracePeriodSeconds(nil)
 	obj.SetSelfLink("")
-	obj.SetManagedFields(nil)
 	setGVK(obj, r.kind.GVK)
 	if obj.GetName() == "" && obj.GetGenerateName() != "" {
 		obj.SetName(s.generateName(obj.GetGenerateName()))
@@ -47,7 +46,6 @@ func (s *Server) stampNew(r request, obj kind.Object) {
 func stampUpdate(r request, obj, old kind.Object) {
 	setGVK(obj, r.kind.GVK)
 	obj.SetSelfLink("")
-	obj.SetManagedFields(nil)
 	obj.SetResourceVersion(old.GetResourceVersion())
 	obj.SetCreationTimestamp(old.GetCreationTimestamp())
 	if obj.GetUID() == "" {

@@ -2,10 +2,10 @@ package apiserver
 
 import (
 	"context"
-	"fmt"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -18,15 +18,29 @@ import (
 // patch applies a patch to an object or its subresource. A patch that names a resourceVersion or a UID is applied
 // to that object only; any other is applied again when another writer was faster.
 func (s *Server) patch(ctx context.Context, r request, pt types.PatchType, data []byte, opts metav1.PatchOptions) (kind.Object, error) {
-	dry, err := dryRun(opts.DryRun, "PatchOptions")
-	if err != nil {
-		return nil, err
-	}
+	obj, _, err := s.patchOrApply(ctx, r, pt, data, opts)
+	return obj, err
+}
+
+// patchOrApply is patch, and says whether the object was created by an apply.
+func (s *Server) patchOrApply(ctx context.Context, r request, pt types.PatchType, data []byte, opts metav1.PatchOptions) (result kind.Object, created bool, err error) {
 	switch pt {
-	case types.JSONPatchType, types.MergePatchType, types.StrategicMergePatchType:
+	case types.JSONPatchType, types.MergePatchType, types.StrategicMergePatchType, types.ApplyYAMLPatchType:
 	default:
-		return nil, patch.ErrUnsupported()
+		return nil, false, patch.ErrUnsupported()
 	}
+	if err := invalidOptions("PatchOptions", validation.ValidatePatchOptions(&opts, pt)); err != nil {
+		return nil, false, err
+	}
+	r = r.managedBy(opts.FieldManager)
+	if pt == types.ApplyYAMLPatchType {
+		return s.apply(ctx, r, data, opts, len(opts.DryRun) > 0)
+	}
+	result, err = s.patchWith(ctx, r, pt, data, opts, len(opts.DryRun) > 0)
+	return result, false, err
+}
+
+func (s *Server) patchWith(ctx context.Context, r request, pt types.PatchType, data []byte, opts metav1.PatchOptions, dry bool) (kind.Object, error) {
 	if r.subresource == "scale" {
 		return s.modifyScale(ctx, r, dry, func(cur runtime.Object, next runtime.Object) error {
 			return applyPatch(r, pt, data, opts.FieldValidation, cur, next)
@@ -37,13 +51,7 @@ func (s *Server) patch(ctx context.Context, r request, pt types.PatchType, data 
 		if err := applyPatch(r, pt, data, opts.FieldValidation, cur, next); err != nil {
 			return nil, err
 		}
-		if next.GetUID() != cur.GetUID() && next.GetUID() != "" {
-			return nil, r.conflict(fmt.Sprintf("Precondition failed: UID in precondition: %v, UID in object meta: %v", next.GetUID(), cur.GetUID()))
-		}
-		if rv := next.GetResourceVersion(); rv != "" && rv != cur.GetResourceVersion() {
-			return nil, r.conflict(errModified)
-		}
-		return next, nil
+		return next, checkSame(r, next, cur)
 	})
 }
 

@@ -8,6 +8,9 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/validation"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"sampan/apiserver/admit"
 	"sampan/apiserver/auth"
@@ -23,12 +26,39 @@ type request struct {
 	key         view.Key // Name is empty for a collection, and for a creation with generateName
 	subresource string
 	warn        func(text string) // takes what the user should know and may ignore; may be nil
+
+	manager   string       // the name that changes are recorded under
+	local     bool         // sent by a part of this process
+	applied   bool         // managed fields are recorded already
+	mayCreate func() error // asks whether the user may create what an apply does not find; nil: yes
 }
+
+// managedBy returns the request with the manager that its options name, if they do.
+func (r request) managedBy(manager string) request {
+	if manager != "" {
+		r.manager = manager
+	}
+	return r
+}
+
+// sentAs returns the version in which objects are sent.
+func (r request) sentAs() schema.GroupVersionKind { return r.kind.GVK }
 
 func (r request) warning(text string) {
 	if r.warn != nil {
 		r.warn(text)
 	}
+}
+
+// checkSame refuses a change that names another object, or another state of it, than the one that is there.
+func checkSame(r request, next, cur kind.Object) error {
+	if uid := next.GetUID(); uid != "" && uid != cur.GetUID() {
+		return r.conflict(fmt.Sprintf("Precondition failed: UID in precondition: %v, UID in object meta: %v", uid, cur.GetUID()))
+	}
+	if rv := next.GetResourceVersion(); rv != "" && rv != cur.GetResourceVersion() {
+		return r.conflict(errModified)
+	}
+	return nil
 }
 
 func (r request) notFound() error {
@@ -99,10 +129,13 @@ func (s *Server) commit(ctx context.Context, writes ...store.Write) (revision in
 
 // dryRun reports whether nothing shall be written, and refuses what is no dry-run option.
 func dryRun(options []string, path string) (bool, error) {
-	for _, o := range options {
-		if o != metav1.DryRunAll {
-			return false, apierrors.NewBadRequest(fmt.Sprintf(`%s.dryRun: Unsupported value: %q: supported values: "All"`, path, o))
-		}
+	return len(options) > 0, invalidOptions(path, validation.ValidateDryRun(field.NewPath("dryRun"), options))
+}
+
+// invalidOptions returns the error for options of a request, or nil.
+func invalidOptions(name string, errs field.ErrorList) error {
+	if len(errs) == 0 {
+		return nil
 	}
-	return len(options) > 0, nil
+	return apierrors.NewInvalid(schema.GroupKind{Group: metav1.GroupName, Kind: name}, "", errs)
 }

@@ -7,8 +7,10 @@ import (
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/managedfields"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"sampan/kind"
@@ -35,12 +37,15 @@ func scaleOf(k *kind.Kind, obj kind.Object) *autoscalingv1.Scale {
 	return scale
 }
 
+func newScale() *autoscalingv1.Scale { return new(autoscalingv1.Scale) }
+
 // updateScale sets the number of replicas. The result is the scaled object.
 func (s *Server) updateScale(ctx context.Context, r request, scale *autoscalingv1.Scale, opts metav1.UpdateOptions) (kind.Object, error) {
-	dry, err := dryRun(opts.DryRun, "UpdateOptions")
-	if err != nil {
+	if err := invalidOptions("UpdateOptions", validation.ValidateUpdateOptions(&opts)); err != nil {
 		return nil, err
 	}
+	dry := len(opts.DryRun) > 0
+	r = r.managedBy(opts.FieldManager)
 	if scale.Name != "" && scale.Name != r.key.Name {
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("the name of the object (%s) does not match the name on the URL (%s)", scale.Name, r.key.Name))
 	}
@@ -57,9 +62,15 @@ func (s *Server) modifyScale(ctx context.Context, r request, dry bool, change fu
 	}
 	return s.modify(ctx, r, dry, func(cur kind.Object) (kind.Object, error) {
 		next := new(autoscalingv1.Scale)
-		if err := change(scaleOf(r.kind, cur), next); err != nil {
+		shown := scaleOf(r.kind, cur)
+		records := managedfields.NewScaleHandler(cur.GetManagedFields(), r.kind.GVK.GroupVersion(), replicasPath(r.kind))
+		if entries, err := records.ToSubresource(); err == nil {
+			shown.ManagedFields = entries
+		}
+		if err := change(shown, next); err != nil {
 			return nil, err
 		}
+		s.trackScale(r, next, shown, cur)
 		if next.UID != "" && next.UID != cur.GetUID() {
 			return nil, r.conflict(fmt.Sprintf("Precondition failed: UID in precondition: %v, UID in object meta: %v", next.UID, cur.GetUID()))
 		}
@@ -72,6 +83,9 @@ func (s *Server) modifyScale(ctx context.Context, r request, dry bool, change fu
 		}
 		obj := private(cur)
 		r.kind.Scale.Set(obj, next.Spec.Replicas)
+		if entries, err := records.ToParent(next.ManagedFields); err == nil && len(cur.GetManagedFields()) > 0 {
+			obj.SetManagedFields(entries)
+		}
 		return obj, nil
 	})
 }

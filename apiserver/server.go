@@ -64,6 +64,8 @@ type Server struct {
 	cfg   Config
 	cache *cache
 	forms *encodings
+	// managers is for managed fields.
+	managers *managers
 
 	randomMu sync.Mutex // guards cfg.Random
 }
@@ -89,7 +91,7 @@ func New(cfg Config) (*Server, error) {
 		cfg.EncodedBytesMax = 32 << 20
 	}
 	cfg.ServiceCIDR = cfg.ServiceCIDR.Masked()
-	s := &Server{cfg: cfg, forms: newEncodings(cfg.EncodedBytesMax)}
+	s := &Server{cfg: cfg, forms: newEncodings(cfg.EncodedBytesMax), managers: newManagers(cfg.Kinds)}
 	c, err := newCache(context.Background(), cfg.Store, cfg.Kinds, cfg.Now, s.forms.forget)
 	if err != nil {
 		return nil, fmt.Errorf("fill the API server's cache from the store: %w", err)

@@ -8,6 +8,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"sampan/apiserver/admit"
@@ -24,10 +25,11 @@ func (s *Server) update(ctx context.Context, r request, obj kind.Object, opts me
 
 // put is update, and says whether the object was created by it.
 func (s *Server) put(ctx context.Context, r request, obj kind.Object, opts metav1.UpdateOptions) (result kind.Object, created bool, err error) {
-	dry, err := dryRun(opts.DryRun, "UpdateOptions")
-	if err != nil {
+	if err := invalidOptions("UpdateOptions", validation.ValidateUpdateOptions(&opts)); err != nil {
 		return nil, false, err
 	}
+	dry := len(opts.DryRun) > 0
+	r = r.managedBy(opts.FieldManager)
 	if err := checkNames(r, obj); err != nil {
 		return nil, false, err
 	}
@@ -81,6 +83,7 @@ func (s *Server) modify(ctx context.Context, r request, dry bool, change func(cu
 func (s *Server) legalise(r request, next, cur kind.Object, snap *view.Snapshot) error {
 	k := r.kind
 	k.Default(next)
+	s.track(r, next, cur)
 	if err := s.admission(r, admit.Update, next, cur, snap); err != nil {
 		return err
 	}
@@ -136,14 +139,12 @@ func (s *Server) replace(ctx context.Context, r request, next, cur kind.Object, 
 		return nil, err
 	}
 	claims = append(claims, charges...)
-	value, err := encodeStored(r.kind, next)
+	value, same, err := s.encodeNext(r.kind, next, cur)
 	if err != nil {
 		return nil, apierrors.NewInternalError(err)
 	}
-	if len(claims) == 0 {
-		if same, err := s.storedAs(r.kind, cur, value); err != nil || same {
-			return cur, err
-		}
+	if same && len(claims) == 0 {
+		return cur, nil
 	}
 	if dry {
 		next.SetResourceVersion(cur.GetResourceVersion())
@@ -158,13 +159,23 @@ func (s *Server) replace(ctx context.Context, r request, next, cur kind.Object, 
 	return s.publishedObject(next, revision), nil
 }
 
-// storedAs reports whether the store holds value for a published object.
-func (s *Server) storedAs(k *kind.Kind, cur kind.Object, value []byte) (bool, error) {
+// encodeNext returns the bytes that the store will keep for cur's successor, and whether it has them for cur already.
+// The time at which somebody set the same once more is no change.
+func (s *Server) encodeNext(k *kind.Kind, next, cur kind.Object) (value []byte, same bool, err error) {
 	have, err := encodeStored(k, shallowCopy(cur))
 	if err != nil {
-		return false, apierrors.NewInternalError(err)
+		return nil, false, err
 	}
-	return bytes.Equal(have, value), nil
+	records := next.GetManagedFields()
+	if len(records) > 0 && sameRecords(records, cur.GetManagedFields()) {
+		next.SetManagedFields(cur.GetManagedFields())
+		if value, err = encodeStored(k, next); err != nil || bytes.Equal(have, value) {
+			return value, true, err
+		}
+		next.SetManagedFields(records)
+	}
+	value, err = encodeStored(k, next)
+	return value, bytes.Equal(have, value), err
 }
 
 func errNoSubresource(r request) error {

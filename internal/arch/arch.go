@@ -40,6 +40,8 @@ const Rules = `
 	# State, and the only one who sees it.
 	store < store/internal/* < store/*;
 	store < store/storetest;
+	NONE < apiserver/mergeschema < apiserver/openapi;
+	apiserver/mergeschema < apiserver;
 	store, view, apiserver/patch, apiserver/admit, apiserver/auth, apiserver/openapi < apiserver;
 
 	# Shells: they see the cluster through a client.

@@ -1,0 +1,272 @@
+package apiserver_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+)
+
+// applied sends an apply patch for a Deployment.
+func applyDeployment(t *testing.T, c *kubernetes.Clientset, manager, patch string, force bool, sub ...string) (*appsv1.Deployment, error) {
+	t.Helper()
+	return c.AppsV1().Deployments("default").Patch(t.Context(), "web", types.ApplyYAMLPatchType, []byte(patch),
+		metav1.PatchOptions{FieldManager: manager, Force: &force}, sub...)
+}
+
+const webDeployment = `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, labels: {tier: front}}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      containers:
+      - {name: web, image: nginx, env: [{name: A, value: "1"}]}
+`
+
+func TestApplyCreatesAndRemembersWhoSetWhat(t *testing.T) {
+	c := clientset(t, listen(t, newMemory(t)))
+	d, err := applyDeployment(t, c, "alice", webDeployment, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(d.ManagedFields) != 1 {
+		t.Fatalf("records: %+v", d.ManagedFields)
+	}
+	r := d.ManagedFields[0]
+	if r.Manager != "alice" || r.Operation != metav1.ManagedFieldsOperationApply || r.APIVersion != "apps/v1" || r.Time.IsZero() {
+		t.Errorf("record: %+v", r)
+	}
+	for _, want := range []string{`"f:replicas":{}`, `k:{\"name\":\"web\"}`, `k:{\"name\":\"A\"}`, `"f:tier":{}`} {
+		if !strings.Contains(string(r.FieldsV1.GetRawBytes()), want) {
+			t.Errorf("%s is not in %s", want, r.FieldsV1.GetRawBytes())
+		}
+	}
+	again, err := applyDeployment(t, c, "alice", webDeployment, false)
+	if err != nil || again.ResourceVersion != d.ResourceVersion {
+		t.Errorf("the same once more: %v, revision %s became %s", err, d.ResourceVersion, again.ResourceVersion)
+	}
+}
+
+func TestApplyOfAnothersFieldIsAConflict(t *testing.T) {
+	c := clientset(t, listen(t, newMemory(t)))
+	if _, err := applyDeployment(t, c, "alice", webDeployment, false); err != nil {
+		t.Fatal(err)
+	}
+	three := strings.Replace(webDeployment, "replicas: 2", "replicas: 3", 1)
+	_, err := applyDeployment(t, c, "bob", three, false)
+	if !apierrors.IsConflict(err) {
+		t.Fatalf("want a conflict, got %v", err)
+	}
+	status := err.(apierrors.APIStatus).Status()
+	if want := `Apply failed with 1 conflict: conflict with "alice": .spec.replicas`; status.Message != want {
+		t.Errorf("message %q, want %q", status.Message, want)
+	}
+	if causes := status.Details.Causes; len(causes) != 1 || causes[0].Type != metav1.CauseTypeFieldManagerConflict || causes[0].Field != ".spec.replicas" {
+		t.Errorf("causes: %+v", causes)
+	}
+	d, err := applyDeployment(t, c, "bob", three, true)
+	if err != nil || *d.Spec.Replicas != 3 {
+		t.Fatalf("forced: %v %v", err, d)
+	}
+	// Alice's claim on the replicas is gone, so what she leaves out now stays bob's.
+	less := strings.Replace(webDeployment, "  replicas: 2\n", "", 1)
+	if d, err = applyDeployment(t, c, "alice", less, false); err != nil || *d.Spec.Replicas != 3 {
+		t.Errorf("after alice gave the replicas up: %v %v", err, *d.Spec.Replicas)
+	}
+}
+
+func TestApplyRemovesWhatItsManagerLeavesOut(t *testing.T) {
+	c := clientset(t, listen(t, newMemory(t)))
+	if _, err := applyDeployment(t, c, "alice", webDeployment, false); err != nil {
+		t.Fatal(err)
+	}
+	// Another manager adds a variable of its own to the same container.
+	_, err := applyDeployment(t, c, "bob", `{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"web"},"spec":{"template":{"spec":{"containers":[{"name":"web","env":[{"name":"B","value":"2"}]}]}}}}`, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := applyDeployment(t, c, "alice", strings.Replace(webDeployment, `, env: [{name: A, value: "1"}]`, "", 1), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if env := d.Spec.Template.Spec.Containers[0].Env; len(env) != 1 || env[0].Name != "B" {
+		t.Errorf("environment: %+v", env)
+	}
+	if d.Labels["tier"] != "front" {
+		t.Errorf("labels: %v", d.Labels)
+	}
+}
+
+func TestWritesOfOtherKindsAreRecorded(t *testing.T) {
+	c := clientset(t, listen(t, newMemory(t)))
+	api := c.AppsV1().Deployments("default")
+	if _, err := applyDeployment(t, c, "alice", webDeployment, false); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := api.Patch(t.Context(), "web", types.MergePatchType, []byte(`{"spec":{"replicas":5}}`), metav1.PatchOptions{FieldManager: "kubectl-edit"}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := applyDeployment(t, c, "alice", webDeployment, false)
+	if !apierrors.IsConflict(err) || !strings.Contains(err.Error(), `conflict with "kubectl-edit" using apps/v1`) {
+		t.Errorf("want a conflict with kubectl-edit, got %v", err)
+	}
+	if _, err := api.Patch(t.Context(), "web", types.MergePatchType, []byte(`{"status":{"observedGeneration":1}}`), metav1.PatchOptions{FieldManager: "ctrl"}, "status"); err != nil {
+		t.Fatal(err)
+	}
+	d, err := api.Get(t.Context(), "web", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var status *metav1.ManagedFieldsEntry
+	for i := range d.ManagedFields {
+		if d.ManagedFields[i].Manager == "ctrl" {
+			status = &d.ManagedFields[i]
+		}
+	}
+	if status == nil || status.Subresource != "status" || string(status.FieldsV1.GetRawBytes()) != `{"f:status":{"f:observedGeneration":{}}}` {
+		t.Errorf("record of the status: %+v", status)
+	}
+}
+
+func TestScaleTakesTheReplicasFromTheirManager(t *testing.T) {
+	c := clientset(t, listen(t, newMemory(t)))
+	if _, err := applyDeployment(t, c, "alice", webDeployment, false); err != nil {
+		t.Fatal(err)
+	}
+	api := c.AppsV1().Deployments("default")
+	scale, err := api.GetScale(t.Context(), "web", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	scale.Spec.Replicas = 7
+	if _, err := api.UpdateScale(t.Context(), "web", scale, metav1.UpdateOptions{FieldManager: "scaler"}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = applyDeployment(t, c, "alice", webDeployment, false)
+	if want := `conflict with "scaler" with subresource "scale" using apps/v1`; !apierrors.IsConflict(err) || !strings.Contains(err.Error(), want) {
+		t.Errorf("want a %s, got %v", want, err)
+	}
+	force := true
+	_, err = c.AppsV1().Deployments("default").Patch(t.Context(), "web", types.ApplyYAMLPatchType,
+		[]byte(`{"apiVersion":"autoscaling/v1","kind":"Scale","metadata":{"name":"web"},"spec":{"replicas":4}}`),
+		metav1.PatchOptions{FieldManager: "hpa", Force: &force}, "scale")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := api.Get(t.Context(), "web", metav1.GetOptions{})
+	if err != nil || *d.Spec.Replicas != 4 {
+		t.Errorf("%v, %d replicas", err, *d.Spec.Replicas)
+	}
+}
+
+func TestObjectsOfThisProcessAreRecordedFromTheFirstApplyOn(t *testing.T) {
+	s := newMemory(t)
+	c := clientset(t, listen(t, s))
+	made, err := s.Client(masters()).Create(t.Context(), configMap("made"), metav1.CreateOptions{})
+	if err != nil || len(made.GetManagedFields()) != 0 {
+		t.Fatalf("%v %+v", err, made.GetManagedFields())
+	}
+	if _, err := c.CoreV1().ConfigMaps("default").Patch(t.Context(), "made", types.MergePatchType, []byte(`{"data":{"x":"y"}}`), metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	cm, err := c.CoreV1().ConfigMaps("default").Patch(t.Context(), "made", types.ApplyYAMLPatchType,
+		[]byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: made}\ndata: {own: o}\n"), metav1.PatchOptions{FieldManager: "alice"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(cm.ManagedFields) != 2 || cm.Data["own"] != "o" || cm.Data["x"] != "y" {
+		t.Errorf("%+v", cm)
+	}
+	_, err = c.CoreV1().ConfigMaps("default").Patch(t.Context(), "made", types.ApplyYAMLPatchType,
+		[]byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: made}\ndata: {own: o, x: z}\n"), metav1.PatchOptions{FieldManager: "alice"})
+	if !apierrors.IsConflict(err) || !strings.Contains(err.Error(), "before-first-apply") {
+		t.Errorf("want a conflict with what was there before, got %v", err)
+	}
+}
+
+func TestBadAppliesAreRefused(t *testing.T) {
+	c := clientset(t, listen(t, newMemory(t)))
+	yes := true
+	for name, test := range map[string]struct {
+		patch string
+		opts  metav1.PatchOptions
+		typ   types.PatchType
+		code  int32
+		want  string
+	}{
+		"no manager":        {webDeployment, metav1.PatchOptions{}, "", 422, `PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch`},
+		"force elsewhere":   {`{}`, metav1.PatchOptions{Force: &yes}, types.MergePatchType, 422, "force: Forbidden: may not be specified for non-apply patch"},
+		"manager too long":  {webDeployment, metav1.PatchOptions{FieldManager: strings.Repeat("x", 129)}, "", 422, "fieldManager: Too long"},
+		"unknown field":     {strings.Replace(webDeployment, "replicas: 2", "replicaz: 2", 1), metav1.PatchOptions{FieldManager: "a"}, "", 400, ".spec.replicaz: field not declared in schema"},
+		"another kind":      {strings.Replace(webDeployment, "kind: Deployment", "kind: Pod", 1), metav1.PatchOptions{FieldManager: "a"}, "", 400, "invalid object type: apps/v1, Kind=Pod"},
+		"another name":      {strings.Replace(webDeployment, "name: web,", "name: wob,", 1), metav1.PatchOptions{FieldManager: "a"}, "", 400, "does not match the name on the URL"},
+		"no YAML":           {"a: [", metav1.PatchOptions{FieldManager: "a"}, "", 400, "error decoding YAML"},
+		"a list":            {"[1]", metav1.PatchOptions{FieldManager: "a"}, "", 400, "error decoding YAML"},
+		"metadata a string": {"apiVersion: apps/v1\nkind: Deployment\nmetadata: x", metav1.PatchOptions{FieldManager: "a"}, "", 400, "metadata"},
+		"managed fields": {`{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"web","managedFields":[{"manager":"x"}]}}`,
+			metav1.PatchOptions{FieldManager: "a"}, "", 400, "metadata.managedFields must be nil"},
+		"a UID of nothing": {`{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"web","uid":"x"}}`,
+			metav1.PatchOptions{FieldManager: "a"}, "", 409, "no existing object was found"},
+		"twice, strict": {webDeployment + "kind: Deployment\n", metav1.PatchOptions{FieldManager: "a", FieldValidation: "Strict"}, "", 400, "error strict decoding YAML"},
+		"invalid":       {strings.Replace(webDeployment, "replicas: 2", "replicas: -2", 1), metav1.PatchOptions{FieldManager: "a"}, "", 422, "must be greater than or equal to 0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			typ := test.typ
+			if typ == "" {
+				typ = types.ApplyYAMLPatchType
+			}
+			_, err := c.AppsV1().Deployments("default").Patch(t.Context(), "web", typ, []byte(test.patch), test.opts)
+			status, ok := err.(apierrors.APIStatus)
+			if !ok || status.Status().Code != test.code || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("want %d and %q, got %v", test.code, test.want, err)
+			}
+		})
+	}
+}
+
+func TestDryRunOfApplyWritesNothing(t *testing.T) {
+	c := clientset(t, listen(t, newMemory(t)))
+	d, err := c.AppsV1().Deployments("default").Patch(t.Context(), "web", types.ApplyYAMLPatchType, []byte(webDeployment),
+		metav1.PatchOptions{FieldManager: "alice", DryRun: []string{metav1.DryRunAll}})
+	if err != nil || len(d.ManagedFields) != 1 {
+		t.Errorf("%v %+v", err, d)
+	}
+	if _, err := c.AppsV1().Deployments("default").Get(t.Context(), "web", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+		t.Errorf("after a dry run: %v", err)
+	}
+}
+
+func TestCreatedObjectsBelongToTheirCreator(t *testing.T) {
+	c := clientset(t, listen(t, newMemory(t)))
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: "p"},
+		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "i", Ports: []corev1.ContainerPort{{ContainerPort: 80}}}}},
+		Status:     corev1.PodStatus{Phase: corev1.PodRunning},
+	}
+	made, err := c.CoreV1().Pods("default").Create(t.Context(), pod, metav1.CreateOptions{FieldManager: "kubectl-create"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(made.ManagedFields) != 1 {
+		t.Fatalf("records: %+v", made.ManagedFields)
+	}
+	var fields map[string]any
+	if err := json.Unmarshal(made.ManagedFields[0].FieldsV1.GetRawBytes(), &fields); err != nil {
+		t.Fatal(err)
+	}
+	spec, _ := fields["f:spec"].(map[string]any)
+	if spec["f:terminationGracePeriodSeconds"] == nil || fields["f:status"] != nil {
+		t.Errorf("fields: %s", made.ManagedFields[0].FieldsV1.GetRawBytes())
+	}
+}
