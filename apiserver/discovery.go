@@ -36,6 +36,8 @@ func subresourcesOf(k *kind.Kind) []subresource {
 			subresource{"exec", k.GVK.GroupVersion().WithKind("PodExecOptions"), connect},
 			subresource{"log", k.GVK, []string{"get"}},
 			subresource{"portforward", k.GVK.GroupVersion().WithKind("PodPortForwardOptions"), connect})
+	case kind.ServiceAccounts:
+		out = append(out, subresource{"token", tokenRequestGVK(), []string{"create"}})
 	case kind.Namespaces:
 		out = append(out, subresource{"finalize", k.GVK, []string{"update"}})
 	}

@@ -7,12 +7,10 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
-	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"sampan/apiserver/auth"
 )
@@ -35,6 +33,7 @@ type exchange struct {
 // context, ends.
 func (s *Server) Handler() http.Handler {
 	docs := newDocuments(s.cfg.Kinds, s.cfg.Version)
+	s.addTokenDocuments(docs)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer s.recovered(w, r)
 		s.serve(w, r, docs)
@@ -54,12 +53,17 @@ func (s *Server) recovered(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request, docs *documents) {
-	x := &exchange{server: s, w: w, r: r, user: auth.FromRequest(r)}
-	if r.TLS != nil && x.user.Name == auth.AnonymousUser && r.Header.Get("Authorization") != "" {
-		writeStatus(w, r, apierrors.NewUnauthorized("Unauthorized")) // an identity that is not understood is no anonymity
+	sender, err := s.authenticate(r)
+	if err != nil {
+		writeStatus(w, r, err)
 		return
 	}
-	var err error
+	x := &exchange{server: s, w: w, r: r}
+	if x.user, err = s.impersonate(sender, r.Header); err != nil {
+		writeStatus(w, r, err)
+		return
+	}
+	dropImpersonation(r.Header)
 	if x.query, err = url.ParseQuery(r.URL.RawQuery); err != nil {
 		writeStatus(w, r, apierrors.NewBadRequest(fmt.Sprintf("query: %v", err)))
 		return
@@ -169,52 +173,6 @@ func (x *exchange) statusSubresource() error {
 		return x.patch()
 	}
 	return errMethod(x)
-}
-
-// authorize asks whether the user may do what the route says.
-func (x *exchange) authorize() error {
-	rt := x.route
-	a := auth.Attributes{
-		User: x.user, Verb: rt.verb, Group: rt.gv.Group, Resource: rt.resource,
-		Subresource: rt.subresource, Namespace: rt.namespace, Name: rt.name,
-	}
-	if rt.resource == "namespaces" {
-		a.Namespace = rt.name // upstream: a namespace is in itself
-	}
-	allowed, reason := x.server.cfg.Authorizer(a)
-	if allowed {
-		return nil
-	}
-	resource := rt.resource
-	if rt.subresource != "" {
-		resource += "/" + rt.subresource
-	}
-	message := fmt.Sprintf("User %q cannot %s resource %q in API group %q", x.user.Name, rt.verb, resource, rt.gv.Group)
-	if a.Namespace != "" {
-		message += fmt.Sprintf(" in the namespace %q", a.Namespace)
-	} else {
-		message += " at the cluster scope"
-	}
-	if reason != "" {
-		message += ": " + reason
-	}
-	return apierrors.NewForbidden(schema.GroupResource{Group: rt.gv.Group, Resource: rt.resource}, rt.name, errors.New(message))
-}
-
-func (x *exchange) authorizePath() error {
-	verb := strings.ToLower(x.r.Method)
-	if verb == "head" {
-		verb = "get"
-	}
-	allowed, reason := x.server.cfg.Authorizer(auth.Attributes{User: x.user, Verb: verb, Path: x.r.URL.Path})
-	if allowed {
-		return nil
-	}
-	message := fmt.Sprintf("User %q cannot %s path %q", x.user.Name, verb, x.r.URL.Path)
-	if reason != "" {
-		message += ": " + reason
-	}
-	return apierrors.NewForbidden(schema.GroupResource{}, "", errors.New(message))
 }
 
 // warning adds a Warning header, which clients show to their users.

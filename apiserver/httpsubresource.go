@@ -50,6 +50,8 @@ func (x *exchange) special() error {
 		return x.binding(x.route.name)
 	case name == "pods/eviction" && x.route.verb == "create":
 		return x.eviction()
+	case name == "serviceaccounts/token" && x.route.verb == "create":
+		return x.token()
 	case name == "namespaces/finalize" && x.route.verb == "update":
 		return x.update()
 	}

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"strings"
 
+	authenticationv1 "k8s.io/api/authentication/v1"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -88,6 +89,8 @@ func sentType(parent reflect.Type, sub subresource) reflect.Type {
 		return parent
 	case "scale":
 		return reflect.TypeFor[autoscalingv1.Scale]()
+	case "token":
+		return reflect.TypeFor[authenticationv1.TokenRequest]()
 	case "binding":
 		return reflect.TypeFor[corev1.Binding]()
 	case "eviction":

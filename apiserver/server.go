@@ -2,6 +2,10 @@ package apiserver
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	cryptorand "crypto/rand"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,6 +20,7 @@ import (
 
 	"sampan/apiserver/admit"
 	"sampan/apiserver/auth"
+	"sampan/apiserver/auth/satoken"
 	"sampan/kind"
 	"sampan/store"
 )
@@ -26,9 +31,17 @@ type Config struct {
 	Kinds     *kind.Registry
 	Admission admit.Chain
 
-	// Authorizer decides about requests over HTTP; nil means auth.Masters. In-process clients are part of
-	// the server and are not asked.
+	// Authorizer decides about requests over HTTP; nil means RBAC, with the rules for nodes and the group
+	// system:masters. In-process clients are part of the server and are not asked.
 	Authorizer auth.Authorizer
+	// ClientCAs sign the certificates by which clients say who they are; nil means that there are none.
+	ClientCAs *x509.CertPool
+	// TokenKey signs the tokens of service accounts; nil means one that ends with the process, and its tokens
+	// with it. TokenIssuer is who they say that has issued them; "" means DefaultTokenIssuer.
+	TokenKey    *ecdsa.PrivateKey
+	TokenIssuer string
+	// PublicURL is where others find the keys to verify tokens ("https://host:port"); "" means the issuer.
+	PublicURL string
 
 	Now    func() time.Time
 	NewUID func() types.UID // safe for concurrent use
@@ -67,6 +80,9 @@ type Server struct {
 	// managers is for managed fields.
 	managers *managers
 
+	certificates *auth.Certificates
+	tokens       *tokens
+
 	randomMu sync.Mutex // guards cfg.Random
 }
 
@@ -77,9 +93,6 @@ func New(cfg Config) (*Server, error) {
 		return nil, errors.New("apiserver: Config needs Store, Kinds, Now, NewUID and Random")
 	case !cfg.ServiceCIDR.IsValid():
 		return nil, errors.New("apiserver: Config needs a ServiceCIDR")
-	}
-	if cfg.Authorizer == nil {
-		cfg.Authorizer = auth.Masters
 	}
 	if cfg.NodePorts == (PortRange{}) {
 		cfg.NodePorts = PortRange{First: 30000, Last: 32767}
@@ -96,8 +109,38 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("fill the API server's cache from the store: %w", err)
 	}
+	if s.cfg.Authorizer == nil {
+		s.cfg.Authorizer = s.builtinAuthorizer
+	}
+	if err := s.prepareIdentities(); err != nil {
+		return nil, err
+	}
 	s.cache = c
 	return s, nil
+}
+
+// prepareIdentities makes what tells who sends a request.
+func (s *Server) prepareIdentities() error {
+	if s.cfg.ClientCAs == nil {
+		s.cfg.ClientCAs = x509.NewCertPool()
+	}
+	s.certificates = auth.NewCertificates(s.cfg.ClientCAs, s.cfg.Now)
+	key, issuer := s.cfg.TokenKey, s.cfg.TokenIssuer
+	if key == nil {
+		var err error
+		if key, err = ecdsa.GenerateKey(elliptic.P256(), cryptorand.Reader); err != nil {
+			return fmt.Errorf("key for service account tokens: %w", err)
+		}
+	}
+	if issuer == "" {
+		issuer = DefaultTokenIssuer
+	}
+	keys, err := satoken.New(issuer, key)
+	if err != nil {
+		return err
+	}
+	s.tokens = newTokens(keys)
+	return nil
 }
 
 // Run follows writes that other processes make to the store until ctx ends, and returns nil then. Writes of this

@@ -25,9 +25,7 @@ const contextName = "sampan"
 // writeKubeconfig writes the administrator's kubeconfig with mode 0600, atomically, if it is not there as it
 // should be.
 func writeKubeconfig(file string, server netip.AddrPort, ca, cert, key []byte) error {
-	if server.Addr().IsUnspecified() {
-		server = netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), server.Port())
-	}
+	server = reachable(server)
 	data, err := yaml.Marshal(clientcmd.Config{
 		APIVersion:     "v1",
 		Kind:           "Config",
@@ -60,6 +58,14 @@ func writeKubeconfig(file string, server netip.AddrPort, ca, cert, key []byte) e
 		return fmt.Errorf("write kubeconfig %s: %w", file, err)
 	}
 	return nil
+}
+
+// reachable returns an address under which somebody on this machine finds a listener.
+func reachable(listen netip.AddrPort) netip.AddrPort {
+	if listen.Addr().IsUnspecified() {
+		return netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), listen.Port())
+	}
+	return listen
 }
 
 // apiClient asks the API over HTTPS as the kubeconfig's user, for commands that run beside a server.

@@ -3,6 +3,7 @@ package cluster
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
 	cryptorand "crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
@@ -134,7 +135,9 @@ type api struct {
 	ca     *pki.CA
 	cert   tls.Certificate
 	pool   *x509.CertPool
-	nodes  *nodeHandlers
+	// tokenKey signs the tokens of service accounts.
+	tokenKey *ecdsa.PrivateKey
+	nodes    *nodeHandlers
 }
 
 func newAPI(s Settings, log *slog.Logger) (*api, error) {
@@ -165,6 +168,9 @@ func newAPI(s Settings, log *slog.Logger) (*api, error) {
 		Nodes:       a.nodes,
 		Log:         log,
 		Version:     APIVersion(),
+		ClientCAs:   a.pool,
+		TokenKey:    a.tokenKey,
+		PublicURL:   "https://" + reachable(s.Listen).String(),
 	})
 	if err != nil {
 		a.close()
@@ -203,6 +209,9 @@ func (a *api) certificates(s Settings) error {
 	if a.cert, err = serving.TLS(); err != nil {
 		return fmt.Errorf("certificate of the API server: %w", err)
 	}
+	if a.tokenKey, err = pki.EnsureKey(s.pkiDir(), "service-account"); err != nil {
+		return fmt.Errorf("key for the tokens of service accounts: %w", err)
+	}
 	a.ca, a.pool = ca, x509.NewCertPool()
 	a.pool.AddCert(ca.Certificate)
 	return writeKubeconfig(s.Kubeconfig, s.Listen, bytes.TrimSpace(ca.CertPEM), admin.CertPEM, admin.KeyPEM)
@@ -212,8 +221,9 @@ func (a *api) tls() *tls.Config {
 	return &tls.Config{
 		MinVersion:   tls.VersionTLS12,
 		Certificates: []tls.Certificate{a.cert},
-		ClientAuth:   tls.VerifyClientCertIfGiven,
-		ClientCAs:    a.pool,
+		// Who sends a certificate that is no good is told so by the API, as by upstream's.
+		ClientAuth: tls.RequestClientCert,
+		ClientCAs:  a.pool,
 	}
 }
 

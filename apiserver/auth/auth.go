@@ -1,17 +1,15 @@
 // Package auth says who sends a request and whether they may.
 //
-// Identity comes from the TLS client certificate, which the listener has verified against the cluster's CA:
-// its common name is the user and its organizations are the groups. A request without a certificate is the
-// anonymous user. The decision is an [Authorizer], a function, so that other rules can be put in its place;
-// [Masters] is the one for clusters without RBAC.
+// Identity comes from a client certificate that [Certificates] verifies, or from a token, which the API server
+// checks itself because that needs a look at the cluster. A request with neither is the anonymous user. The
+// decision is an [Authorizer], a function: the packages below this one make them from the cluster's state, and
+// [Union] joins them.
 //
-// The package keeps no state; everything in it is safe for concurrent use.
+// Everything in the package is safe for concurrent use.
 package auth
 
 import (
-	"net/http"
 	"slices"
-	"strings"
 )
 
 // The names that Kubernetes gives to special users and groups.
@@ -20,12 +18,21 @@ const (
 	GroupUnauthenticated = "system:unauthenticated"
 	GroupAuthenticated   = "system:authenticated"
 	GroupMasters         = "system:masters"
+	GroupNodes           = "system:nodes"
+	GroupServiceAccounts = "system:serviceaccounts"
+	// NodeUserPrefix and ServiceAccountPrefix begin the user names of nodes ("system:node:NAME") and service
+	// accounts ("system:serviceaccount:NAMESPACE:NAME").
+	NodeUserPrefix       = "system:node:"
+	ServiceAccountPrefix = "system:serviceaccount:"
 )
 
 // User is who sends a request.
 type User struct {
 	Name   string
 	Groups []string
+	// UID and Extra are what else the identity says, as in upstream's UserInfo.
+	UID   string
+	Extra map[string][]string
 }
 
 // Anonymous returns the user of requests that carry no identity.
@@ -36,22 +43,13 @@ func Anonymous() User {
 // In reports whether the user belongs to the group.
 func (u User) In(group string) bool { return slices.Contains(u.Groups, group) }
 
-// FromRequest returns the user of a request from its verified client certificate, or the anonymous user.
-// A certificate that the TLS layer has not verified is no identity.
-func FromRequest(r *http.Request) User {
-	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 || len(r.TLS.VerifiedChains[0]) == 0 {
-		return Anonymous()
+// Authenticated returns the user as a member of system:authenticated, as everyone is whose identity was checked,
+// unless it says itself that it is not.
+func (u User) Authenticated() User {
+	if !u.In(GroupAuthenticated) && !u.In(GroupUnauthenticated) {
+		u.Groups = append(slices.Clip(u.Groups), GroupAuthenticated)
 	}
-	subject := r.TLS.VerifiedChains[0][0].Subject
-	if subject.CommonName == "" {
-		return Anonymous()
-	}
-	groups := make([]string, 0, len(subject.Organization)+1)
-	groups = append(groups, subject.Organization...)
-	if !slices.Contains(groups, GroupAuthenticated) {
-		groups = append(groups, GroupAuthenticated)
-	}
-	return User{Name: subject.CommonName, Groups: groups}
+	return u
 }
 
 // Attributes is what a decision may look at. For a path that is no resource ("/metrics"), Path is set and
@@ -60,36 +58,37 @@ type Attributes struct {
 	User        User
 	Verb        string // "get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"
 	Group       string
+	Version     string
 	Resource    string
 	Subresource string
 	Namespace   string
 	Name        string
 	Path        string
+	// FieldSelector and LabelSelector are what a list, watch or deletecollection is narrowed to, as sent.
+	FieldSelector string
+	LabelSelector string
 }
 
 // Authorizer decides about one request. reason may be empty; it goes to the user when the answer is no.
 type Authorizer func(Attributes) (allowed bool, reason string)
 
-// Masters allows everything to members of system:masters, the health, version and discovery paths to every
-// user as upstream's default roles do, and nothing else.
-func Masters(a Attributes) (allowed bool, reason string) {
-	if a.User.In(GroupMasters) {
-		return true, ""
-	}
-	if a.Path == "" || a.Verb != "get" {
-		return false, ""
-	}
-	switch a.Path {
-	case "/livez", "/readyz", "/healthz", "/version", "/version/":
-		return true, ""
-	}
-	if !a.User.In(GroupAuthenticated) {
-		return false, ""
-	}
-	for _, p := range []string{"/api", "/apis", "/openapi"} {
-		if a.Path == p || strings.HasPrefix(a.Path, p+"/") {
-			return true, ""
+// Masters allows everything to members of system:masters, and nothing to anybody else.
+func Masters(a Attributes) (allowed bool, reason string) { return a.User.In(GroupMasters), "" }
+
+// Union allows what one of the authorizers allows. The reason is that of the one that allowed it, or the last one
+// that was given for a no.
+func Union(authorizers ...Authorizer) Authorizer {
+	return func(a Attributes) (bool, string) {
+		last := ""
+		for _, authorize := range authorizers {
+			allowed, reason := authorize(a)
+			if allowed {
+				return true, reason
+			}
+			if reason != "" {
+				last = reason
+			}
 		}
+		return false, last
 	}
-	return false, ""
 }

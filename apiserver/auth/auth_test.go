@@ -3,54 +3,107 @@ package auth_test
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"net/http"
+	"encoding/pem"
+	"net/netip"
+	"slices"
 	"testing"
+	"time"
 
 	"sampan/apiserver/auth"
+	"sampan/internal/pki"
 )
 
-func TestOnlyVerifiedCertificatesAreAnIdentity(t *testing.T) {
-	cert := &x509.Certificate{Subject: pkix.Name{CommonName: "bob", Organization: []string{"devs"}}}
+func now() time.Time { return time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC) }
+
+func authority(t *testing.T) *pki.CA {
+	t.Helper()
+	ca, err := pki.EnsureCA(t.TempDir(), "ca", now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ca
+}
+
+// connection returns a connection whose client has shown a certificate.
+func connection(t *testing.T, ca *pki.CA, req pki.Request) *tls.ConnectionState {
+	t.Helper()
+	pair, err := ca.Issue(req, now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, _ := pem.Decode(pair.CertPEM)
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &tls.ConnectionState{PeerCertificates: []*x509.Certificate{cert}}
+}
+
+func TestOnlyCertificatesOfTheAuthorityAreAnIdentity(t *testing.T) {
+	ours, theirs := authority(t), authority(t)
+	bob := pki.Request{CommonName: "bob", Organizations: []string{"devs"}, Client: true}
+	roots := x509.NewCertPool()
+	roots.AddCert(ours.Certificate)
+	clock := now()
+	certificates := auth.NewCertificates(roots, func() time.Time { return clock })
+	good := connection(t, ours, bob)
 	for name, test := range map[string]struct {
 		tls  *tls.ConnectionState
-		want string
+		at   time.Time
+		want string // "": none
+		bad  bool
 	}{
-		"no TLS":         {nil, auth.AnonymousUser},
-		"no certificate": {&tls.ConnectionState{}, auth.AnonymousUser},
-		"not verified":   {&tls.ConnectionState{PeerCertificates: []*x509.Certificate{cert}}, auth.AnonymousUser},
-		"verified":       {&tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{cert}}}, "bob"},
-		"without a name": {&tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{{}}}}, auth.AnonymousUser},
+		"no TLS":         {nil, now(), "", false},
+		"no certificate": {&tls.ConnectionState{}, now(), "", false},
+		"verified":       {good, now(), "bob", false},
+		"verified again": {good, now().Add(time.Hour), "bob", false},
+		"expired":        {good, now().Add(366 * 24 * time.Hour), "", true},
+		"not valid yet":  {good, now().Add(-2 * time.Hour), "", true},
+		"of another CA":  {connection(t, theirs, bob), now(), "", true},
+		"without a name": {connection(t, ours, pki.Request{Client: true}), now(), "", true},
+		"a server's":     {connection(t, ours, pki.Request{CommonName: "x", Server: true, IPs: []netip.Addr{netip.IPv6Loopback()}}), now(), "", true},
 	} {
-		u := auth.FromRequest(&http.Request{TLS: test.tls})
-		if u.Name != test.want {
-			t.Errorf("%s: user %q, want %q", name, u.Name, test.want)
-		}
-		if named := u.Name != auth.AnonymousUser; u.In(auth.GroupAuthenticated) != named || u.In("devs") != named {
-			t.Errorf("%s: groups %v", name, u.Groups)
+		t.Run(name, func(t *testing.T) {
+			for range 2 { // the second time from memory
+				clock = test.at
+				u, ok, err := certificates.User(test.tls)
+				if u.Name != test.want || ok != (test.want != "") || (err != nil) != test.bad {
+					t.Fatalf("user %q, %v, %v", u.Name, ok, err)
+				}
+				if ok && !slices.Equal(u.Groups, []string{"devs", auth.GroupAuthenticated}) {
+					t.Errorf("groups %v", u.Groups)
+				}
+			}
+		})
+	}
+}
+
+func TestUnionAllowsWhatOneOfThemAllows(t *testing.T) {
+	no := func(reason string) auth.Authorizer {
+		return func(auth.Attributes) (bool, string) { return false, reason }
+	}
+	yes := func(auth.Attributes) (bool, string) { return true, "because" }
+	for _, c := range []struct {
+		of     []auth.Authorizer
+		ok     bool
+		reason string
+	}{
+		{nil, false, ""},
+		{[]auth.Authorizer{no("a"), no(""), no("b"), no("")}, false, "b"},
+		{[]auth.Authorizer{no("a"), yes, no("b")}, true, "because"},
+	} {
+		if ok, reason := auth.Union(c.of...)(auth.Attributes{}); ok != c.ok || reason != c.reason {
+			t.Errorf("%v %q, want %v %q", ok, reason, c.ok, c.reason)
 		}
 	}
 }
 
-func TestMastersMayEverythingOthersMayLookAtTheServer(t *testing.T) {
-	master := auth.User{Name: "admin", Groups: []string{auth.GroupMasters}}
-	bob := auth.User{Name: "bob", Groups: []string{auth.GroupAuthenticated}}
-	for _, test := range []struct {
-		a    auth.Attributes
-		want bool
-	}{
-		{auth.Attributes{User: master, Verb: "delete", Resource: "nodes", Name: "n"}, true},
-		{auth.Attributes{User: master, Verb: "get", Path: "/metrics"}, true},
-		{auth.Attributes{User: bob, Verb: "list", Resource: "nodes"}, false},
-		{auth.Attributes{User: bob, Verb: "get", Path: "/apis/apps/v1"}, true},
-		{auth.Attributes{User: bob, Verb: "get", Path: "/apisx"}, false},
-		{auth.Attributes{User: bob, Verb: "post", Path: "/version"}, false},
-		{auth.Attributes{User: auth.Anonymous(), Verb: "get", Path: "/readyz"}, true},
-		{auth.Attributes{User: auth.Anonymous(), Verb: "get", Path: "/version"}, true},
-		{auth.Attributes{User: auth.Anonymous(), Verb: "get", Path: "/api"}, false},
-	} {
-		if got, _ := auth.Masters(test.a); got != test.want {
-			t.Errorf("%+v: %v", test.a, got)
-		}
+func TestMastersMayEverything(t *testing.T) {
+	admin := auth.User{Name: "admin", Groups: []string{auth.GroupMasters}}
+	if ok, _ := auth.Masters(auth.Attributes{User: admin, Verb: "delete", Resource: "nodes", Name: "n"}); !ok {
+		t.Error("a master is refused")
+	}
+	if ok, _ := auth.Masters(auth.Attributes{User: auth.Anonymous(), Verb: "get", Path: "/version"}); ok {
+		t.Error("somebody else is a master")
 	}
 }

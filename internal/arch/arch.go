@@ -40,9 +40,11 @@ const Rules = `
 	# State, and the only one who sees it.
 	store < store/internal/* < store/*;
 	store < store/storetest;
+	view, kind/*, apiserver/auth < apiserver/auth/rbac < apiserver/auth/nodeauth;
+	apiserver/auth < apiserver/auth/satoken;
 	NONE < apiserver/mergeschema < apiserver/openapi;
 	apiserver/mergeschema < apiserver;
-	store, view, apiserver/patch, apiserver/admit, apiserver/auth, apiserver/openapi < apiserver;
+	store, view, apiserver/patch, apiserver/admit, apiserver/auth/nodeauth, apiserver/auth/satoken, apiserver/openapi < apiserver;
 
 	# Shells: they see the cluster through a client.
 	plan, view < client < client/events, client/remote, client/clienttest;
@@ -85,7 +87,7 @@ const Rules = `
 func Pure() []string {
 	return []string{
 		"kind", "kind/*", "view", "plan", "controller/*", "scheduler/place", "node/podstate", "network/ruleset",
-		"network/ipam", "dns/answer", "apiserver/patch", "apiserver/admit", "metrics/window",
+		"network/ipam", "dns/answer", "apiserver/patch", "apiserver/admit", "apiserver/auth/rbac", "apiserver/auth/nodeauth", "metrics/window",
 	}
 }
 

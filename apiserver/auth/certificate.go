@@ -1,0 +1,85 @@
+package auth
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// verifiedMax is how many verified certificates are remembered.
+const verifiedMax = 1024
+
+// Certificates finds out who sends a request from the client certificate of its connection: the common name is the
+// user, the organizations are the groups. What was verified once is remembered until it ends, because a signature
+// costs more than most requests.
+type Certificates struct {
+	roots *x509.CertPool
+	now   func() time.Time
+
+	mu       sync.Mutex // guards verified
+	verified map[string]verified
+}
+
+type verified struct {
+	user           User
+	from, notAfter time.Time
+}
+
+// NewCertificates returns an authenticator that trusts certificates for clients which roots have signed.
+func NewCertificates(roots *x509.CertPool, now func() time.Time) *Certificates {
+	return &Certificates{roots: roots, now: now, verified: make(map[string]verified)}
+}
+
+// User returns the user of a connection. ok is false if the connection has no certificate; the error says why one
+// is not accepted.
+func (c *Certificates) User(state *tls.ConnectionState) (u User, ok bool, err error) {
+	if state == nil || len(state.PeerCertificates) == 0 {
+		return User{}, false, nil
+	}
+	leaf := state.PeerCertificates[0]
+	now := c.now()
+	c.mu.Lock()
+	v, known := c.verified[string(leaf.Raw)]
+	c.mu.Unlock()
+	if !known || now.Before(v.from) || now.After(v.notAfter) {
+		if v, err = c.verify(state.PeerCertificates, now); err != nil {
+			return User{}, false, err
+		}
+		c.mu.Lock()
+		if len(c.verified) >= verifiedMax {
+			clear(c.verified)
+		}
+		c.verified[string(leaf.Raw)] = v
+		c.mu.Unlock()
+	}
+	return v.user, true, nil
+}
+
+func (c *Certificates) verify(sent []*x509.Certificate, now time.Time) (verified, error) {
+	leaf := sent[0]
+	opts := x509.VerifyOptions{
+		Roots: c.roots, Intermediates: x509.NewCertPool(), CurrentTime: now,
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
+	for _, cert := range sent[1:] {
+		opts.Intermediates.AddCert(cert)
+	}
+	chains, err := leaf.Verify(opts)
+	if err != nil {
+		return verified{}, fmt.Errorf("verifying certificate SN=%d, SKID=%X, AKID=%X failed: %w", leaf.SerialNumber, leaf.SubjectKeyId, leaf.AuthorityKeyId, err)
+	}
+	if leaf.Subject.CommonName == "" {
+		return verified{}, errors.New("the client certificate has no common name, so it names no user")
+	}
+	v := verified{from: leaf.NotBefore, notAfter: leaf.NotAfter}
+	for _, cert := range chains[0] {
+		if cert.NotAfter.Before(v.notAfter) {
+			v.notAfter = cert.NotAfter
+		}
+	}
+	v.user = User{Name: leaf.Subject.CommonName, Groups: leaf.Subject.Organization}.Authenticated()
+	return v, nil
+}

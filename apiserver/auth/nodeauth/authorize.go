@@ -1,0 +1,210 @@
+// Package nodeauth is what a node agent may do: a node (the user system:node:NAME in the group system:nodes) sees
+// its own Node and Lease, the pods that are bound to it, and of Secrets, ConfigMaps, claims, volumes and service
+// accounts those that these pods name. For everything else it has the rules of RBAC's role system:node.
+//
+// [Authorizer] is a function of a snapshot: whether a pod needs an object is looked up among the pods of the node
+// when the question comes, so there is no graph to keep. Other users are none of its business, and it allows them
+// nothing.
+package nodeauth
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/fields"
+
+	"sampan/apiserver/auth"
+	"sampan/apiserver/auth/rbac"
+	"sampan/kind"
+	"sampan/view"
+)
+
+// NodeOf returns the name of the node that a user is. ok is false for everybody else.
+func NodeOf(user auth.User) (name string, ok bool) {
+	name, ok = strings.CutPrefix(user.Name, auth.NodeUserPrefix)
+	return name, ok && name != "" && user.In(auth.GroupNodes)
+}
+
+// Authorizer decides about the requests of nodes by what their pods need in a snapshot.
+func Authorizer(snap *view.Snapshot) auth.Authorizer {
+	return func(a auth.Attributes) (bool, string) {
+		node, ok := NodeOf(a.User)
+		if !ok {
+			return false, ""
+		}
+		if a.Path == "" {
+			if why, restricted := restriction(snap, node, a); restricted {
+				return why == "", why
+			}
+		}
+		return slices.ContainsFunc(rbac.NodeRules(), func(r rbacv1.PolicyRule) bool { return rbac.Allows(r, a) }), ""
+	}
+}
+
+// restriction decides about the resources of which a node sees its own. restricted is false if the role decides;
+// otherwise an empty why means yes.
+func restriction(snap *view.Snapshot, node string, a auth.Attributes) (why string, restricted bool) {
+	needed := func(verbs ...string) (string, bool) { return needs(snap, node, a, verbs), true }
+	switch kind.ID(a.Resource + suffix(a.Group)) {
+	case kind.Secrets, kind.ConfigMaps:
+		return needed("get", "list", "watch")
+	case kind.PersistentVolumeClaims:
+		if a.Subresource == "status" {
+			a.Subresource = ""
+			return needed("get", "update", "patch")
+		}
+		return needed("get")
+	case kind.PersistentVolumes, kind.VolumeAttachments:
+		return needed("get")
+	case kind.ServiceAccounts:
+		if a.Subresource == "token" {
+			a.Subresource = ""
+			return needed("create")
+		}
+		return needed("get")
+	case kind.Leases:
+		return lease(node, a), true
+	case kind.CSINodes:
+		return own(node, a, "CSINode"), true
+	case kind.Nodes:
+		return nodes(node, a)
+	case kind.Pods:
+		return pods(snap, node, a)
+	}
+	return "", false
+}
+
+func suffix(group string) string {
+	if group == "" {
+		return ""
+	}
+	return "." + group
+}
+
+// needs says why a node may not see an object, or "" if one of its pods names it.
+func needs(snap *view.Snapshot, node string, a auth.Attributes, verbs []string) string {
+	switch {
+	case !slices.Contains(verbs, a.Verb):
+		return fmt.Sprintf("can only %s resources of this type", strings.Join(verbs, ", "))
+	case a.Subresource != "":
+		return "cannot access subresources of this type"
+	case a.Name == "":
+		return "no object name found"
+	}
+	if related(snap, node, kind.ID(a.Resource+suffix(a.Group)), a.Namespace, a.Name) {
+		return ""
+	}
+	return fmt.Sprintf("no relationship found between node '%s' and this object", node)
+}
+
+// related reports whether an object belongs to a node, or a pod on it names the object.
+func related(snap *view.Snapshot, node string, id kind.ID, namespace, name string) bool {
+	switch id {
+	case kind.VolumeAttachments:
+		va, ok := view.Get[*storagev1.VolumeAttachment](snap, id, "", name)
+		return ok && va.Spec.NodeName == node
+	case kind.PersistentVolumes:
+		pv, ok := view.Get[*corev1.PersistentVolume](snap, id, "", name)
+		if !ok || pv.Spec.ClaimRef == nil {
+			return false
+		}
+		namespace := pv.Spec.ClaimRef.Namespace
+		return onNode(snap, node, namespace, func(pod *corev1.Pod) bool {
+			return slices.Contains(claimsOf(pod), pv.Spec.ClaimRef.Name) && volumeOf(snap, namespace, pv.Spec.ClaimRef.Name) == name
+		})
+	case kind.Secrets:
+		return onNode(snap, node, "", func(pod *corev1.Pod) bool {
+			return pod.Namespace == namespace && namesSecret(pod, name) || volumesNameSecret(snap, pod, namespace, name)
+		})
+	case kind.ConfigMaps:
+		return onNode(snap, node, namespace, func(pod *corev1.Pod) bool { return namesConfigMap(pod, name) })
+	case kind.PersistentVolumeClaims:
+		return onNode(snap, node, namespace, func(pod *corev1.Pod) bool { return slices.Contains(claimsOf(pod), name) })
+	case kind.ServiceAccounts:
+		return onNode(snap, node, namespace, func(pod *corev1.Pod) bool { return pod.Spec.ServiceAccountName == name })
+	}
+	return false
+}
+
+// onNode reports whether a pod on the node, of a namespace unless that is empty, fulfils a condition. Mirror pods
+// do not count: the node itself has made them, and would open every door with them.
+func onNode(snap *view.Snapshot, node, namespace string, condition func(*corev1.Pod) bool) bool {
+	for pod := range snap.PodsOn(node) {
+		if _, mirror := pod.Annotations[corev1.MirrorPodAnnotationKey]; mirror {
+			continue
+		}
+		if (namespace == "" || pod.Namespace == namespace) && condition(pod) {
+			return true
+		}
+	}
+	return false
+}
+
+func lease(node string, a auth.Attributes) string {
+	switch {
+	case a.Group != coordinationv1.GroupName || a.Namespace != corev1.NamespaceNodeLease:
+		return fmt.Sprintf("can only access leases in the %q system namespace", corev1.NamespaceNodeLease)
+	default:
+		return own(node, a, "node lease")
+	}
+}
+
+// own says why a node may not touch an object that must have its name.
+func own(node string, a auth.Attributes, what string) string {
+	switch {
+	case !slices.Contains([]string{"get", "create", "update", "patch", "delete"}, a.Verb):
+		return fmt.Sprintf("can only get, create, update, patch, or delete a %s", what)
+	case a.Subresource != "":
+		return fmt.Sprintf("cannot access subresources of a %s", what)
+	case a.Verb != "create" && a.Name != node: // a creation names its object in the body; admission looks at that
+		return fmt.Sprintf("can only access %s with the same name as the requesting node", what)
+	}
+	return ""
+}
+
+func nodes(node string, a auth.Attributes) (why string, restricted bool) {
+	switch a.Verb {
+	case "get", "list", "watch":
+		if a.Subresource == "" && a.Name != node {
+			return fmt.Sprintf("node '%s' cannot read '%s', only its own Node object", node, a.Name), true
+		}
+	case "update", "patch":
+		if a.Name != node {
+			return fmt.Sprintf("node '%s' is not allowed to modify node '%s'", node, a.Name), true
+		}
+	}
+	return "", false
+}
+
+func pods(snap *view.Snapshot, node string, a auth.Attributes) (why string, restricted bool) {
+	switch a.Verb {
+	case "list", "watch":
+		if selector, err := fields.ParseSelector(a.FieldSelector); err == nil {
+			if name, found := selector.RequiresExactMatch("spec.nodeName"); found && name == node {
+				return "", false
+			}
+		}
+		if a.Name == "" {
+			return "can only list/watch pods with spec.nodeName field selector", true
+		}
+	case "create":
+		if a.Subresource == "" {
+			return "", false // mirror pods; admission sees to it that it is one
+		}
+	}
+	pod, ok := view.Get[*corev1.Pod](snap, kind.Pods, a.Namespace, a.Name)
+	switch {
+	case ok && pod.Spec.NodeName == node:
+		return "", false
+	case a.Verb == "get" || a.Verb == "list" || a.Verb == "watch":
+		return fmt.Sprintf("no relationship found between node '%s' and this object", node), true
+	case !ok:
+		return "", false // there is nothing to protect, and the answer says so
+	}
+	return fmt.Sprintf("node '%s' can only change pods with spec.nodeName set to itself", node), true
+}

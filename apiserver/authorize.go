@@ -1,0 +1,118 @@
+package apiserver
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"sampan/apiserver/auth"
+	"sampan/apiserver/auth/nodeauth"
+	"sampan/apiserver/auth/rbac"
+	"sampan/kind"
+	"sampan/view"
+)
+
+// builtinAuthorizer is the decision of a cluster that is told nothing else: the group system:masters, the rules for
+// nodes, RBAC; all by the newest state.
+func (s *Server) builtinAuthorizer(a auth.Attributes) (bool, string) {
+	if ok, _ := auth.Masters(a); ok {
+		return true, ""
+	}
+	snap := s.cache.snapshot()
+	return auth.Union(nodeauth.Authorizer(snap), rbac.Authorizer(snap))(a)
+}
+
+// authorize asks whether the user may do what the route says.
+func (x *exchange) authorize() error { return x.authorizeVerb(x.route.verb) }
+
+// authorizeVerb asks whether the user may do something else with what the route leads to.
+func (x *exchange) authorizeVerb(verb string) error {
+	rt := x.route
+	a := auth.Attributes{
+		User: x.user, Verb: verb, Group: rt.gv.Group, Version: rt.gv.Version, Resource: rt.resource,
+		Subresource: rt.subresource, Namespace: rt.namespace, Name: rt.name,
+	}
+	if rt.resource == "namespaces" && rt.gv.Group == "" {
+		a.Namespace = rt.name // upstream: a namespace is in itself
+	}
+	switch verb {
+	case "list", "watch", "deletecollection":
+		a.FieldSelector, a.LabelSelector = x.query.Get("fieldSelector"), x.query.Get("labelSelector")
+		if a.Name == "" {
+			a.Name = selectedName(a.FieldSelector)
+		}
+	}
+	return x.server.authorize(a)
+}
+
+// selectedName returns the one name that a field selector lets through, or "".
+func selectedName(fieldSelector string) string {
+	if !strings.Contains(fieldSelector, "metadata.name") {
+		return ""
+	}
+	selector, err := fields.ParseSelector(fieldSelector)
+	if err != nil {
+		return "" // refused when the request is carried out
+	}
+	name, _ := selector.RequiresExactMatch("metadata.name")
+	return name
+}
+
+func (x *exchange) authorizePath() error {
+	verb := strings.ToLower(x.r.Method)
+	if verb == "head" {
+		verb = "get"
+	}
+	return x.server.authorize(auth.Attributes{User: x.user, Verb: verb, Path: x.r.URL.Path})
+}
+
+// authorize returns upstream's error if the user may not.
+func (s *Server) authorize(a auth.Attributes) error {
+	allowed, reason := s.cfg.Authorizer(a)
+	if allowed {
+		return nil
+	}
+	var message, name string
+	var resource schema.GroupResource
+	if a.Path != "" {
+		message = fmt.Sprintf("User %q cannot %s path %q", a.User.Name, a.Verb, a.Path)
+	} else {
+		what := a.Resource
+		if a.Subresource != "" {
+			what += "/" + a.Subresource
+		}
+		message = fmt.Sprintf("User %q cannot %s resource %q in API group %q", a.User.Name, a.Verb, what, a.Group)
+		if a.Namespace != "" {
+			message += fmt.Sprintf(" in the namespace %q", a.Namespace)
+		} else {
+			message += " at the cluster scope"
+		}
+		resource, name = schema.GroupResource{Group: a.Group, Resource: a.Resource}, a.Name
+	}
+	if reason != "" {
+		message += ": " + reason
+	}
+	return apierrors.NewForbidden(resource, name, errors.New(message))
+}
+
+// confirmNoEscalation refuses a write by which a user would hand out rights that it does not have. Parts of this
+// process are trusted.
+func (s *Server) confirmNoEscalation(r request, obj, old kind.Object, snap *view.Snapshot) error {
+	err := rbac.ConfirmNoEscalation(snap, s.cfg.Authorizer, r.user, obj, old)
+	var missing *rbac.MissingRoleError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &missing):
+		return apierrors.NewNotFound(schema.GroupResource{Group: r.kind.GVK.Group, Resource: strings.ToLower(missing.Kind)}, missing.Name)
+	}
+	name := r.key.Name
+	if name == "" {
+		name = obj.GetName()
+	}
+	return apierrors.NewForbidden(r.kind.GroupResource(), name, err)
+}
