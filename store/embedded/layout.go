@@ -20,6 +20,7 @@ const (
 	metaRevision  = "revision"
 	metaCompacted = "compacted"
 	metaSwept     = "swept"
+	metaRestoring = "restoring"
 )
 
 // place is where a record is in the history.

@@ -23,6 +23,18 @@ const mmapBytes = 256 << 20
 // Open opens the store in the file, and creates it (mode 0600) and its folder (mode 0700) if they are not
 // there. The error says what to do about a file that another server has open, is damaged, or may not be read.
 func Open(path string, opts Options) (*Store, error) {
+	return open(path, opts, func(db *bolt.DB) error {
+		return db.View(func(tx *bolt.Tx) error {
+			if bucketsOf(tx).meta.Get([]byte(metaRestoring)) != nil {
+				return errUnfinished
+			}
+			return nil
+		})
+	})
+}
+
+// open opens the store after begin has looked at the file.
+func open(path string, opts Options, begin func(*bolt.DB) error) (*Store, error) {
 	opts = opts.withDefaults()
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("create the folder of the store: %w", err)
@@ -42,6 +54,10 @@ func Open(path string, opts Options) (*Store, error) {
 	s := &Store{
 		path: path, opts: opts, db: db,
 		wake: make(chan struct{}, 1), finished: make(chan struct{}),
+	}
+	if err := begin(db); err != nil {
+		db.Close()
+		return nil, explain(path, err)
 	}
 	err = db.View(func(tx *bolt.Tx) error {
 		b := bucketsOf(tx)
@@ -132,6 +148,8 @@ func explain(path string, err error) error {
 	case errors.As(err, &damaged), errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrVersionMismatch),
 		errors.Is(err, berrors.ErrChecksum), strings.Contains(err.Error(), "file size too small"):
 		return fmt.Errorf("store file %s is damaged (%w): restore a copy of it, or move it away to start with an empty cluster", path, err)
+	case errors.Is(err, errUnfinished):
+		return fmt.Errorf("store file %s: %w: run the restore again, or move the file away to start with an empty cluster", path, err)
 	case errors.Is(err, os.ErrPermission):
 		return fmt.Errorf("open store file %s: permission denied: run as its owner%s, or use another data directory", path, ownerOf(path))
 	case errors.Is(err, syscall.EISDIR):

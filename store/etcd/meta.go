@@ -15,6 +15,8 @@ import (
 type meta struct {
 	// Offset is added to etcd's revisions.
 	Offset int64 `json:"offset"`
+	// Begin is the revision that the history begins with.
+	Begin int64 `json:"begin"`
 	// Restoring says that a restore has begun and not finished.
 	Restoring bool `json:"restoring,omitempty"`
 
@@ -49,7 +51,7 @@ func (m meta) encode() string {
 	return string(data)
 }
 
-// Restore opens an empty store to be filled, whose next revision is above the given one. Until FinishRestore,
+// Restore opens an empty store to be filled, whose revisions are above the given one. Until FinishRestore,
 // nobody else can open it; a restore that was begun and did not finish is dropped with all that it wrote.
 func Restore(ctx context.Context, opts Options, revision int64) (*Store, error) {
 	opts = opts.withDefaults()
@@ -74,12 +76,14 @@ func beginRestore(ctx context.Context, client *clientv3.Client, opts Options, re
 	if err != nil {
 		return err
 	}
+	// The transaction below takes the next revision of etcd, and with it one that nobody has seen yet.
+	begin := meta{Offset: max(revision-now, 0), Begin: max(revision, now) + 1, Restoring: true}
 	limited, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	what := fmt.Sprintf("begin to restore into store %q", opts.Name)
 	metaKey, data := metaKeyOf(opts.Name), rootOf(opts.Name)+"/"
 	conditions := []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(metaKey), "=", old.revision)}
-	actions := []clientv3.Op{clientv3.OpPut(metaKey, meta{Offset: max(revision-now, 0), Restoring: true}.encode())}
+	actions := []clientv3.Op{clientv3.OpPut(metaKey, begin.encode())}
 	if old.Restoring {
 		actions = append(actions, clientv3.OpDelete(data, clientv3.WithPrefix()))
 	} else {
@@ -103,9 +107,11 @@ func (s *Store) FinishRestore(ctx context.Context) error {
 	limited, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	metaKey := metaKeyOf(s.opts.Name)
+	done := s.meta
+	done.Restoring = false
 	resp, err := s.client.Txn(limited).
 		If(clientv3.Compare(clientv3.ModRevision(metaKey), "=", s.meta.revision)).
-		Then(clientv3.OpPut(metaKey, meta{Offset: s.meta.Offset}.encode())).Commit()
+		Then(clientv3.OpPut(metaKey, done.encode())).Commit()
 	if err != nil {
 		return s.failure(ctx, "finish the restore", err)
 	}

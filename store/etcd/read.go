@@ -40,9 +40,10 @@ func (s *Store) List(ctx context.Context, prefix string, opts store.ListOptions)
 	}
 	at := int64(0)
 	if opts.At > 0 {
-		if at = s.toEtcd(opts.At); at <= 0 {
+		if opts.At < s.meta.Begin {
 			return store.List{}, fmt.Errorf("list %s at revision %d, before a restore: %w", prefix, opts.At, store.ErrCompacted)
 		}
+		at = s.toEtcd(opts.At)
 	}
 	list, err := s.pages(ctx, prefix, opts, at)
 	for attempt := 0; at == 0 && attempt < 3 && errors.Is(err, rpctypes.ErrCompacted); attempt++ {

@@ -35,7 +35,7 @@ func Start(t testing.TB, scheme string, more ...string) *Server {
 	s := &Server{Endpoint: freeAddress(t)}
 	client, peer := scheme+"://"+s.Endpoint, "http://"+freeAddress(t)
 	s.args = append([]string{
-		"--name=test", "--data-dir=" + t.TempDir(), "--log-level=error",
+		"--name=test", "--data-dir=" + dataDir(t), "--log-level=error",
 		"--listen-client-urls=" + client, "--advertise-client-urls=" + client,
 		"--listen-peer-urls=" + peer, "--initial-advertise-peer-urls=" + peer, "--initial-cluster=test=" + peer,
 	}, more...)
@@ -87,6 +87,21 @@ func (s *Server) Kill() {
 
 // URL is what --store takes to use the server for a store with the name.
 func (s *Server) URL(name string) string { return fmt.Sprintf("etcd://%s/%s", s.Endpoint, name) }
+
+// dataDir returns a folder in memory where there is one: what a test wants of etcd is not its disk.
+func dataDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "sampan-etcd-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
 
 func freeAddress(t testing.TB) string {
 	t.Helper()
