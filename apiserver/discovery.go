@@ -41,6 +41,9 @@ func subresourcesOf(k *kind.Kind) []subresource {
 	case kind.Namespaces:
 		out = append(out, subresource{"finalize", k.GVK, []string{"update"}})
 	}
+	for _, part := range k.Parts {
+		out = append(out, subresource{part.Name, k.GVK, change})
+	}
 	if k.Scale != nil {
 		out = append(out, subresource{"scale", scaleGVK, change})
 	}
@@ -53,7 +56,7 @@ func subresourcesOf(k *kind.Kind) []subresource {
 // groupVersions returns the versions that are served, in the order of the registry.
 func groupVersions(kinds *kind.Registry) []schema.GroupVersion {
 	var out []schema.GroupVersion
-	for _, k := range kinds.All() {
+	for _, k := range kinds.Served() {
 		if gv := k.GVK.GroupVersion(); !slices.Contains(out, gv) {
 			out = append(out, gv)
 		}
@@ -90,7 +93,7 @@ func resources(kinds *kind.Registry, gv schema.GroupVersion) *metav1.APIResource
 			Name: "bindings", SingularName: "binding", Namespaced: true, Kind: "Binding", Verbs: []string{"create"},
 		})
 	}
-	for _, k := range kinds.All() {
+	for _, k := range kinds.Served() {
 		if k.GVK.GroupVersion() != gv {
 			continue
 		}
@@ -126,7 +129,7 @@ func aggregated(kinds *kind.Registry, core bool) *apidiscoveryv2.APIGroupDiscove
 				ResponseKind: responseKind(gv.WithKind("Binding"), gv), Verbs: []string{"create"},
 			})
 		}
-		for _, k := range kinds.All() {
+		for _, k := range kinds.Served() {
 			if k.GVK.GroupVersion() == gv {
 				v.Resources = append(v.Resources, aggregatedResource(k))
 			}

@@ -162,7 +162,7 @@ func (x *exchange) followed(text string) (*watcher, error) {
 	}
 	w := &watcher{server: x.server, request: request{user: x.user, kind: k}}
 	w.request.key = view.Key{Kind: id, Namespace: namespace}
-	w.opts.sel, err = newSelection(k, query.Get("labelSelector"), query.Get("fieldSelector"))
+	w.opts.sel, err = newSelection(k, nil, query.Get("labelSelector"), query.Get("fieldSelector"))
 	return w, err
 }
 

@@ -99,7 +99,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, docs *documents) 
 // dispatch carries out a request for a resource. An error is still to be written.
 func (x *exchange) dispatch() error {
 	s, rt := x.server, x.route
-	k := s.kindOf(rt)
+	k, version := s.servedAs(rt)
 	if k == nil {
 		if rt.gv.Group == "" && rt.resource == "bindings" && rt.verb == "create" {
 			return x.legacyBinding()
@@ -109,7 +109,7 @@ func (x *exchange) dispatch() error {
 	if k.Namespaced && rt.namespace == "" && (rt.name != "" || rt.verb == "create") {
 		return errNoPath(x.r)
 	}
-	x.req = request{user: x.user, kind: k, subresource: rt.subresource, warn: x.warning, manager: managerOf(x.r.UserAgent())}
+	x.req = request{user: x.user, kind: k, version: version, subresource: rt.subresource, warn: x.warning, manager: managerOf(x.r.UserAgent())}
 	x.req.key.Kind, x.req.key.Namespace, x.req.key.Name = k.ID, rt.namespace, rt.name
 	if rt.subresource == "" && rt.verb == "watch" {
 		return x.watch()
@@ -123,15 +123,14 @@ func (x *exchange) dispatch() error {
 	switch rt.subresource {
 	case "":
 		return x.object()
-	case "status":
-		if k.Status != nil {
-			return x.statusSubresource()
-		}
 	case "scale":
 		if k.Scale != nil {
 			return x.scale()
 		}
 	default:
+		if k.Part(rt.subresource) != nil {
+			return x.part()
+		}
 		return x.special()
 	}
 	return errNoPath(x.r)
@@ -163,7 +162,8 @@ func (x *exchange) object() error {
 	return errMethod(x)
 }
 
-func (x *exchange) statusSubresource() error {
+// part serves a subresource through which a part of the object is changed, such as its status.
+func (x *exchange) part() error {
 	switch x.route.verb {
 	case "get":
 		return x.get()

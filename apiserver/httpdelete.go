@@ -81,7 +81,7 @@ func (x *exchange) deleteCollection() error {
 	if err != nil {
 		return err
 	}
-	sel, err := newSelection(x.req.kind, x.query.Get("labelSelector"), x.query.Get("fieldSelector"))
+	sel, err := newSelection(x.req.kind, x.req.version, x.query.Get("labelSelector"), x.query.Get("fieldSelector"))
 	if err != nil {
 		return err
 	}

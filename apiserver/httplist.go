@@ -27,7 +27,7 @@ func (x *exchange) list() error {
 			return apierrors.NewBadRequest(fmt.Sprintf("limit: Invalid value: %q: must be a number that is not negative", limit))
 		}
 	}
-	if opts.sel, err = newSelection(x.req.kind, x.query.Get("labelSelector"), x.query.Get("fieldSelector")); err != nil {
+	if opts.sel, err = newSelection(x.req.kind, x.req.version, x.query.Get("labelSelector"), x.query.Get("fieldSelector")); err != nil {
 		return err
 	}
 	l, err := x.server.list(x.r.Context(), x.req, opts)

@@ -65,8 +65,11 @@ func (x *exchange) create() error {
 	if err != nil {
 		return err
 	}
-	obj := x.req.kind.New()
-	if err := x.read(x.req.kind.GVK, obj); err != nil {
+	obj := x.req.newSent()
+	if err := x.read(x.req.sentAs(), obj); err != nil {
+		return err
+	}
+	if obj, err = x.req.storedNew(obj); err != nil {
 		return err
 	}
 	created, err := x.server.create(x.r.Context(), x.req, obj, metav1.CreateOptions{DryRun: x.dryRun(), FieldManager: x.query.Get("fieldManager")})
@@ -81,11 +84,11 @@ func (x *exchange) update() error {
 	if err != nil {
 		return err
 	}
-	obj := x.req.kind.New()
-	if err := x.read(x.req.kind.GVK, obj); err != nil {
+	obj := x.req.newSent()
+	if err := x.read(x.req.sentAs(), obj); err != nil {
 		return err
 	}
-	result, created, err := x.server.put(x.r.Context(), x.req, obj, metav1.UpdateOptions{DryRun: x.dryRun(), FieldManager: x.query.Get("fieldManager")})
+	result, created, err := x.server.put(x.r.Context(), x.req, x.req.stored(obj), metav1.UpdateOptions{DryRun: x.dryRun(), FieldManager: x.query.Get("fieldManager")})
 	if err != nil {
 		return err
 	}
@@ -123,6 +126,7 @@ func (x *exchange) patch() error {
 	if err != nil {
 		return err
 	}
+	x.req.mayCreate = func() error { return x.authorizeVerb("create") }
 	result, created, err := x.server.patchOrApply(x.r.Context(), x.req, pt, data, opts)
 	if err != nil {
 		return err

@@ -112,7 +112,7 @@ func (s *Server) track(r request, next, cur kind.Object) {
 	}
 	setGVK(next, r.kind.GVK)
 	began := time.Now()
-	fm, err := s.managers.of(r.kind, r.kind.GVK, r.subresource)
+	fm, err := s.managers.of(r.kind, r.sentAs(), r.subresource)
 	if err == nil {
 		_, err = fm.Update(live, next, r.manager)
 	}

@@ -3,6 +3,7 @@ package apiserver
 import (
 	"errors"
 	"reflect"
+	"slices"
 	"strings"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -64,7 +65,7 @@ func (d *documents) addOpenAPI() {
 // described returns the resources of a group version, or of all (nil), as package openapi wants them.
 func described(kinds *kind.Registry, gv *schema.GroupVersion) []openapi.Resource {
 	var out []openapi.Resource
-	for _, k := range kinds.All() {
+	for _, k := range kinds.Served() {
 		if gv != nil && k.GVK.GroupVersion() != *gv {
 			continue
 		}
@@ -95,6 +96,9 @@ func sentType(parent reflect.Type, sub subresource) reflect.Type {
 		return reflect.TypeFor[corev1.Binding]()
 	case "eviction":
 		return reflect.TypeFor[policyv1.Eviction]()
+	}
+	if slices.Contains(sub.verbs, "update") {
+		return parent // a part of the object
 	}
 	return nil
 }

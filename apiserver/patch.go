@@ -47,10 +47,11 @@ func (s *Server) patchWith(ctx context.Context, r request, pt types.PatchType, d
 		})
 	}
 	return s.modify(ctx, r, dry, func(cur kind.Object) (kind.Object, error) {
-		next := r.kind.New()
-		if err := applyPatch(r, pt, data, opts.FieldValidation, cur, next); err != nil {
+		next := r.newSent()
+		if err := applyPatch(r, pt, data, opts.FieldValidation, r.shown(cur), next); err != nil {
 			return nil, err
 		}
+		next = r.stored(next)
 		return next, checkSame(r, next, cur)
 	})
 }

@@ -23,6 +23,7 @@ import (
 type request struct {
 	user        auth.User
 	kind        *kind.Kind
+	version     *kind.Version // in which objects are sent and answered; nil: as they are stored
 	key         view.Key // Name is empty for a collection, and for a creation with generateName
 	subresource string
 	warn        func(text string) // takes what the user should know and may ignore; may be nil
@@ -40,9 +41,6 @@ func (r request) managedBy(manager string) request {
 	}
 	return r
 }
-
-// sentAs returns the version in which objects are sent.
-func (r request) sentAs() schema.GroupVersionKind { return r.kind.GVK }
 
 func (r request) warning(text string) {
 	if r.warn != nil {

@@ -92,11 +92,17 @@ func parseRoute(r *http.Request, query url.Values) (rt route, ok bool) {
 
 // kindOf returns the kind that the route leads to, or nil.
 func (s *Server) kindOf(rt route) *kind.Kind {
-	k := s.cfg.Kinds.ByID(kind.IDOf(schema.GroupResource{Group: rt.gv.Group, Resource: rt.resource}))
-	if k == nil || k.GVK.Version != rt.gv.Version || !k.Namespaced && rt.namespace != "" {
-		return nil
-	}
+	k, _ := s.servedAs(rt)
 	return k
+}
+
+// servedAs returns the kind that the route leads to, and the version (nil: the stored one); or nil.
+func (s *Server) servedAs(rt route) (*kind.Kind, *kind.Version) {
+	k, version := s.cfg.Kinds.ByGVR(rt.gv.WithResource(rt.resource))
+	if k == nil || !k.Namespaced && rt.namespace != "" {
+		return nil, nil
+	}
+	return k, version
 }
 
 func isTrue(text string) bool { return text == "true" || text == "1" }

@@ -18,8 +18,9 @@ type selection struct {
 	fields fields.Selector // nil: everything
 }
 
-// newSelection parses selectors as they stand in a query, and refuses fields that the kind cannot be selected by.
-func newSelection(k *kind.Kind, labelSelector, fieldSelector string) (selection, error) {
+// newSelection parses selectors as they stand in a query, and refuses fields that the kind cannot be selected by. The
+// fields have the names of a version; nil is the stored one.
+func newSelection(k *kind.Kind, v *kind.Version, labelSelector, fieldSelector string) (selection, error) {
 	var sel selection
 	if labelSelector != "" {
 		l, err := labels.Parse(labelSelector)
@@ -36,11 +37,23 @@ func newSelection(k *kind.Kind, labelSelector, fieldSelector string) (selection,
 			return sel, apierrors.NewBadRequest(err.Error())
 		}
 		known := fieldsOf(k, k.New())
-		for _, q := range f.Requirements() {
-			if !known.Has(q.Field) {
-				return sel, apierrors.NewBadRequest(fmt.Sprintf("Unable to find %q that match label selector %q, field selector %q: field label not supported: %s",
-					k.GVK.GroupVersion().WithResource(k.GroupResource().Resource).String(), labelSelector, fieldSelector, q.Field))
+		f, err = f.Transform(func(name, value string) (string, string, error) {
+			stored := name
+			if v != nil && v.Field != nil {
+				stored = v.Field(name)
 			}
+			if !known.Has(stored) {
+				gv := k.GVK.GroupVersion()
+				if v != nil {
+					gv = v.GVK.GroupVersion()
+				}
+				return "", "", apierrors.NewBadRequest(fmt.Sprintf("Unable to find %q that match label selector %q, field selector %q: field label not supported: %s",
+					gv.WithResource(k.GroupResource().Resource).String(), labelSelector, fieldSelector, name))
+			}
+			return stored, value, nil
+		})
+		if err != nil {
+			return sel, err
 		}
 		if !f.Empty() {
 			sel.fields = f

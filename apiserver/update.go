@@ -99,21 +99,20 @@ func (s *Server) legalise(r request, next, cur kind.Object, snap *view.Snapshot)
 				r.warning(w)
 			}
 		}
-	case "status":
-		if k.Status == nil {
-			return errNoSubresource(r)
-		}
-		k.Status.PrepareUpdate(next, cur)
-		if k.Status.Validate != nil {
-			errs = k.Status.Validate(next, cur)
-		}
 	case "finalize":
 		if err := prepareFinalize(r, next, cur); err != nil {
 			return err
 		}
 	case "binding": // the change was made from cur by this package
 	default:
-		return errNoSubresource(r)
+		part := k.Part(r.subresource)
+		if part == nil {
+			return errNoSubresource(r)
+		}
+		part.PrepareUpdate(next, cur)
+		if part.Validate != nil {
+			errs = part.Validate(next, cur)
+		}
 	}
 	if errs := append(kind.ValidateMetaUpdate(k, next, cur), errs...); len(errs) > 0 {
 		return apierrors.NewInvalid(k.GVK.GroupKind(), r.key.Name, errs)

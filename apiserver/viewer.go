@@ -16,6 +16,7 @@ import (
 // or as their metadata only.
 type viewer struct {
 	kind    *kind.Kind
+	version *kind.Version // nil: as stored
 	forms   *encodings
 	accepts accepted
 	include string // of a Table's rows: "None", "Metadata" or "Object"
@@ -27,7 +28,7 @@ type viewer struct {
 
 func (x *exchange) viewer(a accepted) *viewer {
 	return &viewer{
-		kind: x.req.kind, forms: x.server.forms, accepts: a, keep: true,
+		kind: x.req.kind, version: x.req.version, forms: x.server.forms, accepts: a, keep: true,
 		include: x.query.Get("includeObject"), now: x.server.cfg.Now,
 	}
 }
@@ -45,10 +46,10 @@ func (v *viewer) json(obj kind.Object) ([]byte, error) {
 	case asPartial, asList:
 		return json.Marshal(v.partial(obj))
 	}
-	if v.keep {
+	if v.keep && v.version == nil {
 		return v.forms.json(obj)
 	}
-	return json.Marshal(obj)
+	return json.Marshal(shownIn(v.version, obj))
 }
 
 // proto returns an object's protobuf message, without an envelope.
@@ -56,10 +57,10 @@ func (v *viewer) proto(obj kind.Object) ([]byte, error) {
 	if v.accepts.as != "" {
 		return v.partial(obj).Marshal()
 	}
-	if v.keep {
+	if v.keep && v.version == nil {
 		return v.forms.proto(obj)
 	}
-	m, ok := obj.(protoMessage)
+	m, ok := shownIn(v.version, obj).(protoMessage)
 	if !ok {
 		return nil, fmt.Errorf("%T has no protobuf form", obj)
 	}
@@ -85,6 +86,13 @@ func (v *viewer) gvk() schema.GroupVersionKind {
 	case asPartial, asList:
 		return v.metaKind(asPartial)
 	}
+	return v.objectGVK()
+}
+
+func (v *viewer) objectGVK() schema.GroupVersionKind {
+	if v.version != nil {
+		return v.version.GVK
+	}
 	return v.kind.GVK
 }
 
@@ -96,7 +104,8 @@ func (v *viewer) listGVK() schema.GroupVersionKind {
 	case asPartial, asList:
 		return v.metaKind(asList)
 	}
-	return v.kind.GVK.GroupVersion().WithKind(v.kind.GVK.Kind + "List")
+	gvk := v.objectGVK()
+	return gvk.GroupVersion().WithKind(gvk.Kind + "List")
 }
 
 func (v *viewer) metaKind(name string) schema.GroupVersionKind {
@@ -105,7 +114,7 @@ func (v *viewer) metaKind(name string) schema.GroupVersionKind {
 
 // partial returns an object's metadata.
 func (v *viewer) partial(obj kind.Object) *metav1.PartialObjectMetadata {
-	p := &metav1.PartialObjectMetadata{ObjectMeta: *metaOf(obj)}
+	p := &metav1.PartialObjectMetadata{ObjectMeta: *metaOf(shownIn(v.version, obj))}
 	version := v.accepts.version
 	if version == "" {
 		version = "v1"
@@ -129,7 +138,7 @@ func (v *viewer) table(items []kind.Object, meta metav1.ListMeta) *metav1.Table 
 		switch v.include {
 		case string(metav1.IncludeNone):
 		case string(metav1.IncludeObject):
-			row.Object = runtime.RawExtension{Object: obj}
+			row.Object = runtime.RawExtension{Object: shownIn(v.version, obj)}
 		default:
 			row.Object = runtime.RawExtension{Object: v.partial(obj)}
 		}

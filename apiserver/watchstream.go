@@ -45,7 +45,7 @@ func (x *exchange) watch() error {
 	if err := x.checkMatch(opts.revision, match, "", true); err != nil {
 		return err
 	}
-	if opts.sel, err = newSelection(x.req.kind, x.query.Get("labelSelector"), x.query.Get("fieldSelector")); err != nil {
+	if opts.sel, err = newSelection(x.req.kind, x.req.version, x.query.Get("labelSelector"), x.query.Get("fieldSelector")); err != nil {
 		return err
 	}
 	if name := x.req.key.Name; name != "" { // the watch of one object, in the old form
