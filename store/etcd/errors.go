@@ -36,7 +36,7 @@ func explain(ctx context.Context, opts Options, what string, err error) error {
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("%s: %w: etcd at %s did not answer within %v", what, store.ErrUnavailable, members(opts), callTimeout)
 	case unreachable(err):
-		return fmt.Errorf("%s: %w: etcd at %s: %w", what, store.ErrUnavailable, members(opts), err)
+		return fmt.Errorf("%s: %w: etcd at %s: %s", what, store.ErrUnavailable, members(opts), status.Convert(err).Message())
 	}
 	if meaning != nil {
 		return fmt.Errorf("%s: %w", what, meaning)

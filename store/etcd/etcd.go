@@ -30,6 +30,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -37,6 +38,8 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 
 	"sampan/store"
 	"sampan/store/internal/recent"
@@ -173,11 +176,27 @@ func dial(opts Options) (*clientv3.Client, error) {
 		// Another member, or the same one after a short break; then the caller is told.
 		MaxUnaryRetries: 3,
 		Logger:          zap.NewNop(),
+		DialOptions: []grpc.DialOption{
+			grpc.WithChainUnaryInterceptor(failFast),
+			grpc.WithConnectParams(grpc.ConnectParams{Backoff: reconnect(), MinConnectTimeout: 5 * time.Second}),
+		},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open a store in etcd at %s: %w", members(opts), err)
 	}
 	return client, nil
+}
+
+// failFast makes a call fail when no member can be connected to, where the client would wait for one.
+func failFast(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	return invoke(ctx, method, req, reply, conn, append(slices.Clip(opts), grpc.WaitForReady(false))...)
+}
+
+// reconnect is how often a lost member is tried.
+func reconnect() backoff.Config {
+	b := backoff.DefaultConfig
+	b.BaseDelay, b.MaxDelay = 100*time.Millisecond, 5*time.Second
+	return b
 }
 
 func rootOf(name string) string { return "/sampan/" + name }
