@@ -225,10 +225,16 @@ func (c *cache) follow(ctx context.Context, log *slog.Logger) error {
 			}
 			return fmt.Errorf("wait for the store to move: %w", err)
 		}
-		if err := c.advance(ctx, 0); err != nil {
-			if ctx.Err() != nil || errors.Is(err, store.ErrClosed) {
+		err := c.advance(ctx, 0)
+		switch {
+		case err == nil:
+		case ctx.Err() != nil, errors.Is(err, store.ErrClosed):
+			return nil
+		case errors.Is(err, store.ErrUnavailable):
+			if !awaitStore(ctx, log, err) {
 				return nil
 			}
+		default:
 			return err
 		}
 	}

@@ -119,7 +119,7 @@ func (s *Server) listAt(ctx context.Context, r request, opts listOptions, after 
 		case errors.Is(err, store.ErrCompacted):
 			return listed{}, expired(opts.continu != "", after)
 		case err != nil:
-			return listed{}, apierrors.NewInternalError(fmt.Errorf("list %s at revision %d: %w", prefix, at, err))
+			return listed{}, storeError(fmt.Errorf("list %s at revision %d: %w", prefix, at, err))
 		}
 		for _, rec := range records.Records {
 			obj, err := decodeStored(r.kind, rec.Value, rec.Revision)
