@@ -18,8 +18,8 @@ import (
 	"sampan/kind"
 )
 
-// documents serves what describes the server and does not change while it runs: discovery, OpenAPI, version and
-// health. Every document is made when it is first asked for, and kept.
+// documents serves what describes the server and does not change while it runs: discovery, OpenAPI and
+// version. Every document is made when it is first asked for, and kept.
 type documents struct {
 	kinds   *kind.Registry
 	version version.Info
@@ -95,7 +95,7 @@ func versionPath(gv schema.GroupVersion) string {
 }
 
 func (d *documents) paths() []string {
-	out := []string{"/api", "/apis", "/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version"}
+	out := []string{"/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"}
 	for _, gv := range groupVersions(d.kinds) {
 		out = append(out, versionPath(gv))
 	}
@@ -107,12 +107,6 @@ func (d *documents) serve(w http.ResponseWriter, r *http.Request) bool {
 	path := r.URL.Path
 	if len(path) > 1 {
 		path = strings.TrimSuffix(path, "/")
-	}
-	switch path {
-	case "/livez", "/readyz", "/healthz", "/livez/ping", "/readyz/ping", "/healthz/ping":
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		writeBytes(w, r, http.StatusOK, "text/plain; charset=utf-8", []byte("ok"))
-		return true
 	}
 	key := path
 	switch path {

@@ -35,8 +35,12 @@ func (s *Server) Handler() http.Handler {
 	docs := newDocuments(s.cfg.Kinds, s.cfg.Version)
 	s.addTokenDocuments(docs)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer s.recovered(w, r)
-		s.serve(w, r, docs)
+		began := time.Now()
+		rec := &recorder{ResponseWriter: w}
+		x := &exchange{server: s, w: rec, r: r}
+		defer func() { s.metrics.done(x.measured(), rec.code(), time.Since(began)) }()
+		defer s.recovered(rec, r)
+		x.serve(docs)
 	})
 }
 
@@ -52,13 +56,13 @@ func (s *Server) recovered(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (s *Server) serve(w http.ResponseWriter, r *http.Request, docs *documents) {
+func (x *exchange) serve(docs *documents) {
+	s, w, r := x.server, x.w, x.r
 	sender, err := s.authenticate(r)
 	if err != nil {
 		writeStatus(w, r, err)
 		return
 	}
-	x := &exchange{server: s, w: w, r: r}
 	if x.user, err = s.impersonate(sender, r.Header); err != nil {
 		writeStatus(w, r, err)
 		return
@@ -79,10 +83,21 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, docs *documents) 
 		}
 		if err := x.authorizePath(); err != nil {
 			writeStatus(w, r, err)
-		} else if !docs.serve(w, r) {
+		} else if !s.serveHealth(w, r) && !s.serveMetrics(w, r) && !docs.serve(w, r) {
 			writeStatus(w, r, errNoPath(r))
 		}
 		return
+	}
+	if x.isStream() {
+		defer s.metrics.begin(x.measured())()
+	} else {
+		leave, err := s.inFlight.enter(x.route.verb, x.user)
+		if err != nil {
+			s.metrics.refuse(x.measured(), http.StatusTooManyRequests)
+			writeStatus(w, r, err)
+			return
+		}
+		defer leave()
 	}
 	if err := x.authorize(); err != nil {
 		writeStatus(w, r, err)
@@ -94,6 +109,12 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, docs *documents) 
 	if err := x.dispatch(); err != nil {
 		writeStatus(w, r, err)
 	}
+}
+
+// isStream reports whether the request lasts for as long as its client wants.
+func (x *exchange) isStream() bool {
+	k := x.server.kindOf(x.route)
+	return k != nil && (x.route.subresource == "" && x.route.verb == "watch" || isStream(k.ID, x.route.subresource))
 }
 
 // dispatch carries out a request for a resource. An error is still to be written.

@@ -58,6 +58,10 @@ type Config struct {
 	Log     *slog.Logger
 	Version version.Info // served at /version; an empty GitVersion is filled in
 
+	// MaxReadOnly and MaxMutating bound the requests over HTTP that are carried out at the same time, streams left
+	// out; 0 is 400 and 200, a negative number is no bound.
+	MaxReadOnly, MaxMutating int
+
 	// EncodedBytesMax bounds the memory that encoded objects, shared by lists and watches, may hold; 0 is 32 MiB.
 	EncodedBytesMax int
 }
@@ -79,6 +83,8 @@ type Server struct {
 	forms *encodings
 	// managers is for managed fields.
 	managers *managers
+	metrics  *metrics
+	inFlight *inFlight
 
 	certificates *auth.Certificates
 	tokens       *tokens
@@ -105,6 +111,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	cfg.ServiceCIDR = cfg.ServiceCIDR.Masked()
 	s := &Server{cfg: cfg, forms: newEncodings(cfg.EncodedBytesMax), managers: newManagers(cfg.Kinds)}
+	s.metrics, s.inFlight = newMetrics(s), newInFlight(cfg.MaxReadOnly, cfg.MaxMutating)
 	c, err := newCache(context.Background(), cfg.Store, cfg.Kinds, cfg.Now, s.forms.forget)
 	if err != nil {
 		return nil, fmt.Errorf("fill the API server's cache from the store: %w", err)

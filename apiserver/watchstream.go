@@ -90,8 +90,11 @@ func (x *exchange) stream(ctx context.Context, w *watcher, a accepted) {
 		return
 	}
 	f := &framer{viewer: x.viewer(a)}
+	gv := x.req.kind.GVK.GroupVersion()
+	sent := x.server.metrics.watchEvents.WithLabelValues(gv.Group, gv.Version, x.req.kind.GroupResource().Resource)
 	for {
 		events, ok := w.next()
+		sent.Add(float64(len(events)))
 		for _, e := range events {
 			if err := f.add(e); err != nil {
 				x.server.cfg.Log.Error("encode a watch event", "kind", x.req.kind.ID, "error", err)
