@@ -8,7 +8,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -99,14 +98,4 @@ func merged(base, over map[string]string) map[string]string {
 	}
 	maps.Copy(out, over)
 	return out
-}
-
-// evict deletes a pod on behalf of someone who would rather have it elsewhere. No kind limits evictions among
-// those that are served, so the pod's own grace period is the only rule.
-func (s *Server) evict(ctx context.Context, r request, opts metav1.DeleteOptions) error {
-	if r.kind.ID != kind.Pods {
-		return errNoSubresource(r)
-	}
-	_, _, err := s.delete(ctx, r, opts)
-	return err
 }

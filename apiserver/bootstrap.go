@@ -29,8 +29,9 @@ func systemUser() auth.User {
 }
 
 // Bootstrap creates what every cluster has: the namespaces default, kube-system, kube-public and kube-node-lease,
-// the roles and bindings of RBAC, and the Service "kubernetes" at the first address of the Service range. What is
-// there already stays as it is, but for the roles, which get back what they lack.
+// the roles and bindings of RBAC, the priority classes of the system, and the Service "kubernetes" at the first
+// address of the Service range. What is there already stays as it is, but for the roles, which get back what they
+// lack.
 func (s *Server) Bootstrap(ctx context.Context) error {
 	c := s.Client(systemUser())
 	for _, name := range []string{metav1.NamespaceDefault, metav1.NamespaceSystem, metav1.NamespacePublic, corev1.NamespaceNodeLease} {
@@ -39,6 +40,9 @@ func (s *Server) Bootstrap(ctx context.Context) error {
 		}
 	}
 	if err := s.bootstrapRoles(ctx); err != nil {
+		return err
+	}
+	if err := bootstrapPriorityClasses(ctx, c); err != nil {
 		return err
 	}
 	return ensure(ctx, c, view.Key{Kind: kind.Services, Namespace: metav1.NamespaceDefault, Name: apiServiceName}, &corev1.Service{

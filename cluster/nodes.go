@@ -16,7 +16,6 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"sampan/apiserver"
-	"sampan/client"
 	"sampan/client/events"
 	"sampan/dns/feed"
 	"sampan/image"
@@ -54,7 +53,7 @@ func (m *syncMap) set(name string, h http.Handler) {
 }
 
 // runNode runs the parts that make this machine a node: network, DNS, runtime, agent.
-func runNode(ctx context.Context, s Settings, a *api, c client.Client, recorder *events.Recorder, log *slog.Logger) error {
+func runNode(ctx context.Context, s Settings, a *api, c *apiserver.Local, recorder *events.Recorder, log *slog.Logger) error {
 	if err := os.MkdirAll(s.RunDir, 0o700); err != nil {
 		return fmt.Errorf("folder for sockets: %w", err)
 	}
@@ -102,6 +101,7 @@ func runNode(ctx context.Context, s Settings, a *api, c client.Client, recorder 
 	agent, err := node.New(node.Config{
 		Name:          s.NodeName,
 		Client:        c,
+		Tokens:        c,
 		Runtime:       runtime.Client(),
 		Images:        imageService.Client(),
 		Root:          s.podDir(),

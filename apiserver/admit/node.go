@@ -1,11 +1,9 @@
 package admit
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
-	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 
@@ -48,8 +46,8 @@ func nodeOf(req *Request) (name string, ok bool) {
 	return name, true
 }
 
-// NodeRestriction holds nodes to what is theirs: their own Node object and lease, the pods that are bound to them,
-// and tokens for those pods.
+// NodeRestriction holds nodes to what is theirs: their own Node object and lease, and the pods that are bound to
+// them. (Whose tokens a node gets is decided where tokens are made.)
 func NodeRestriction(req *Request, snap *view.Snapshot) error {
 	node, ok := nodeOf(req)
 	if !ok {
@@ -73,10 +71,6 @@ func NodeRestriction(req *Request, snap *view.Snapshot) error {
 		}
 		if name != node {
 			return forbidden(req, "can only access node lease with the same name as the requesting node")
-		}
-	case kind.ServiceAccounts:
-		if req.Subresource == "token" {
-			return restrictToken(req, snap, node)
 		}
 	}
 	return nil
@@ -215,30 +209,4 @@ func ownLabel(key string) bool {
 		return true
 	}
 	return false
-}
-
-func restrictToken(req *Request, snap *view.Snapshot, node string) error {
-	tr, ok := req.Object.(*authenticationv1.TokenRequest)
-	if !ok {
-		return nil
-	}
-	ref := tr.Spec.BoundObjectRef
-	if ref == nil || ref.APIVersion != "v1" || ref.Kind != "Pod" || ref.Name == "" {
-		return forbidden(req, "node requested token not bound to a pod")
-	}
-	if ref.UID == "" {
-		return forbidden(req, "node requested token with a pod binding without a uid")
-	}
-	pod, ok := view.Get[*corev1.Pod](snap, kind.Pods, req.Namespace, ref.Name)
-	switch {
-	case !ok:
-		return forbidden(req, "%w", fmt.Errorf("pod %q not found", ref.Name))
-	case pod.UID != ref.UID:
-		return forbidden(req, "the UID in the bound object reference (%s) does not match the UID in record. The object might have been deleted and then recreated", ref.UID)
-	case pod.Spec.NodeName != node:
-		return forbidden(req, "node requested token bound to a pod scheduled on a different node")
-	case pod.Spec.ServiceAccountName != req.Name:
-		return forbidden(req, "node requested token for a service account that the pod does not run as")
-	}
-	return nil
 }

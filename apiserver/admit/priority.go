@@ -5,13 +5,8 @@ import (
 	schedulingv1 "k8s.io/api/scheduling/v1"
 
 	"sampan/kind"
+	"sampan/kind/scheduling"
 	"sampan/view"
-)
-
-// Priorities of the classes that every cluster has, with or without objects.
-const (
-	systemClusterCritical = 2000000000
-	systemNodeCritical    = systemClusterCritical + 1000
 )
 
 // Priority sets a new pod's priority and preemption policy from its priority class; without one, from the default
@@ -65,10 +60,10 @@ func priorityClass(snap *view.Snapshot, name string) *schedulingv1.PriorityClass
 		return class
 	}
 	switch name {
-	case "system-cluster-critical":
-		return &schedulingv1.PriorityClass{Value: systemClusterCritical}
-	case "system-node-critical":
-		return &schedulingv1.PriorityClass{Value: systemNodeCritical}
+	case scheduling.ClusterCritical: // these two hold from the first pod on, with or without objects
+		return &schedulingv1.PriorityClass{Value: scheduling.SystemCritical}
+	case scheduling.NodeCritical:
+		return &schedulingv1.PriorityClass{Value: scheduling.SystemCritical + 1000}
 	}
 	return nil
 }

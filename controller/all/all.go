@@ -3,12 +3,14 @@ package all
 
 import (
 	"sampan/controller/deployment"
+	"sampan/controller/disruption"
 	"sampan/controller/endpointslice"
 	"sampan/controller/eventttl"
 	"sampan/controller/garbage"
 	"sampan/controller/namespace"
 	"sampan/controller/nodelife"
 	"sampan/controller/replicaset"
+	"sampan/controller/resourcequota"
 	"sampan/controller/serviceaccount"
 	"sampan/controller/statefulset"
 	"sampan/controller/volume"
@@ -37,6 +39,8 @@ func All(cfg Config) []plan.Controller {
 		namespace.New(cfg.Kinds),
 		eventttl.New(),
 		nodelife.New(),
+		disruption.New(),
+		resourcequota.New(cfg.Kinds),
 		serviceaccount.New(),
 		serviceaccount.NewRootCA(cfg.CABundle),
 		volume.NewClaims(cfg.Volume),

@@ -140,7 +140,7 @@ func TestTaintsFollowConditions(t *testing.T) {
 		{"not ready", node(corev1.ConditionFalse, tainted(keep)),
 			"dedicated:NoSchedule node.kubernetes.io/not-ready:NoSchedule node.kubernetes.io/not-ready:NoExecute"},
 		{"unknown", node(corev1.ConditionUnknown), "node.kubernetes.io/unreachable:NoSchedule node.kubernetes.io/unreachable:NoExecute"},
-		{"never reported", &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}}, ""},
+		{"never reported", &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}}, "node.kubernetes.io/not-ready:NoSchedule"},
 		{"cordoned", node(corev1.ConditionTrue, func(n *corev1.Node) { n.Spec.Unschedulable = true }), "node.kubernetes.io/unschedulable:NoSchedule"},
 		{"under pressure", node(corev1.ConditionTrue, func(n *corev1.Node) { n.Status.Conditions[2].Status = corev1.ConditionTrue }),
 			"node.kubernetes.io/disk-pressure:NoSchedule"},

@@ -52,10 +52,12 @@ func wanted(node *corev1.Node) []corev1.Taint {
 			out = append(out, corev1.Taint{Key: key, Effect: e})
 		}
 	}
-	// A node that has yet to report for the first time offers nothing, so it needs no taint to be left alone.
-	if c := condition(node, corev1.NodeReady); c != nil && c.Status == corev1.ConditionFalse {
+	switch c := condition(node, corev1.NodeReady); {
+	case c == nil: // it has yet to report for the first time
+		add(corev1.TaintNodeNotReady, corev1.TaintEffectNoSchedule)
+	case c.Status == corev1.ConditionFalse:
 		add(corev1.TaintNodeNotReady, corev1.TaintEffectNoSchedule, corev1.TaintEffectNoExecute)
-	} else if c != nil && c.Status == corev1.ConditionUnknown {
+	case c.Status == corev1.ConditionUnknown:
 		add(corev1.TaintNodeUnreachable, corev1.TaintEffectNoSchedule, corev1.TaintEffectNoExecute)
 	}
 	for _, pressure := range []struct {
