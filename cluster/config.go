@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -24,8 +23,14 @@ type Config struct {
 	Listen string `json:"listen,omitempty"`
 	// Kubeconfig is the file that is written for the administrator; "" means <DataDir>/kubeconfig.
 	Kubeconfig string `json:"kubeconfig,omitempty"`
-	// Store is "embedded"; an external etcd comes later.
+	// Store is "embedded", a file in the data directory, or an external etcd: "etcd://HOST:PORT,HOST:PORT",
+	// with "/NAME" behind it if the etcd keeps several clusters.
 	Store string `json:"store,omitempty"`
+	// EtcdCA, EtcdCert and EtcdKey are PEM files for an etcd over TLS: the authority that signed its certificate
+	// ("": one that the machine trusts), and the client certificate to show ("": none). Any of them means https.
+	EtcdCA   string `json:"etcdCA,omitempty"`
+	EtcdCert string `json:"etcdCert,omitempty"`
+	EtcdKey  string `json:"etcdKey,omitempty"`
 	// Node says whether this process also runs pods.
 	Node *bool `json:"node,omitempty"`
 	// NodeName is the name of the node; "" means the host name.
@@ -75,6 +80,7 @@ type Settings struct {
 	RunDir      string // sockets and what must not survive a reboot
 	Listen      netip.AddrPort
 	Kubeconfig  string
+	Etcd        *EtcdSettings // nil: the embedded store
 	Node        bool
 	NodeName    string
 	PodCIDR     netip.Prefix
@@ -96,12 +102,8 @@ func (c Config) Check() (Settings, error) {
 	if s.Listen, err = netip.ParseAddrPort(c.Listen); err != nil {
 		return s, fmt.Errorf("listen address %q: want ADDRESS:PORT, such as 127.0.0.1:6443", c.Listen)
 	}
-	switch {
-	case c.Store == "embedded":
-	case strings.HasPrefix(c.Store, "etcd://"):
-		return s, errors.New("store etcd:// is not built yet: use --store embedded")
-	default:
-		return s, fmt.Errorf("store %q: want embedded", c.Store)
+	if s.Etcd, err = c.parseStore(); err != nil {
+		return s, err
 	}
 	if s.PodCIDR, err = prefix("pod-cidr", c.PodCIDR); err != nil {
 		return s, err

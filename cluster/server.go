@@ -37,7 +37,7 @@ import (
 	"sampan/kind"
 	"sampan/kind/registry"
 	"sampan/scheduler"
-	"sampan/store/embedded"
+	"sampan/store"
 	"sampan/view"
 )
 
@@ -64,7 +64,7 @@ func Run(ctx context.Context, s Settings, log *slog.Logger, ready io.Writer) err
 	}
 	defer listener.Close()
 
-	api, err := newAPI(s, log)
+	api, err := newAPI(ctx, s, log)
 	if err != nil {
 		return err
 	}
@@ -91,6 +91,7 @@ func Run(ctx context.Context, s Settings, log *slog.Logger, ready io.Writer) err
 	recorder := events.New(events.Config{Client: self, Kinds: api.kinds, Now: time.Now, Log: log})
 	part("event recorder", recorder.Run)
 	part("API server's cache", api.server.Run)
+	part("administrator's socket", func(ctx context.Context) error { return serveAdmin(ctx, s, api.store, log) })
 	part("controllers", func(ctx context.Context) error {
 		if err := ensureStorageClass(ctx, self); err != nil {
 			return err
@@ -130,7 +131,7 @@ func Run(ctx context.Context, s Settings, log *slog.Logger, ready io.Writer) err
 // api is the API server with what it stands on.
 type api struct {
 	server *apiserver.Server
-	store  *embedded.Store
+	store  store.Store
 	kinds  *kind.Registry
 	ca     *pki.CA
 	cert   tls.Certificate
@@ -140,11 +141,11 @@ type api struct {
 	nodes    *nodeHandlers
 }
 
-func newAPI(s Settings, log *slog.Logger) (*api, error) {
+func newAPI(ctx context.Context, s Settings, log *slog.Logger) (*api, error) {
 	a := &api{kinds: registry.New(), nodes: new(nodeHandlers)}
 	var start errgroup.Group
 	start.Go(func() (err error) {
-		a.store, err = embedded.Open(s.storeFile(), embedded.Options{})
+		a.store, err = openStore(ctx, s, log)
 		return err
 	})
 	start.Go(func() error { return a.certificates(s) })

@@ -51,6 +51,7 @@ the node agent, the pod runtime, the service proxy and the cluster DNS.
   sudo sampan up -f manifests/       and apply manifests, and wait until they are ready
   sudo sampan image import DIR --tag NAME
   sudo sampan status
+  sudo sampan backup FILE            write the cluster's state to one file, while it goes on
   sudo sampan down                   stop everything and leave no trace in the kernel`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -65,7 +66,7 @@ the node agent, the pod runtime, the service proxy and the cluster DNS.
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w (see %s --help)", err, cmd.CommandPath())}
 	})
-	root.AddCommand(serverCommand(), upCommand(), downCommand(), statusCommand(), imageCommand(), versionCommand())
+	root.AddCommand(serverCommand(), upCommand(), downCommand(), statusCommand(), imageCommand(), backupCommand(), restoreCommand(), versionCommand())
 	return root
 }
 

@@ -28,7 +28,10 @@ func addConfigFlags(cmd *cobra.Command) *configFlags {
 	f.StringVar(&c.cfg.DataDir, "data-dir", c.cfg.DataDir, "directory of the store, certificates, images, volumes and logs")
 	f.StringVar(&c.cfg.Listen, "listen", c.cfg.Listen, "address and port of the API")
 	f.StringVar(&c.cfg.Kubeconfig, "kubeconfig", "", "kubeconfig to write for the administrator (default DATA-DIR/kubeconfig)")
-	f.StringVar(&c.cfg.Store, "store", c.cfg.Store, "where the state is kept: embedded")
+	f.StringVar(&c.cfg.Store, "store", c.cfg.Store, "where the state is kept: embedded, or etcd://HOST:PORT,… with an optional /NAME")
+	f.StringVar(&c.cfg.EtcdCA, "etcd-ca", "", "PEM file of the authority that signed etcd's certificate")
+	f.StringVar(&c.cfg.EtcdCert, "etcd-cert", "", "PEM file of the client certificate for etcd")
+	f.StringVar(&c.cfg.EtcdKey, "etcd-key", "", "PEM file of the key of --etcd-cert")
 	f.BoolVar(&c.node, "node", true, "run pods in this process too")
 	f.StringVar(&c.cfg.NodeName, "node-name", "", "name of the node (default the host name)")
 	f.StringVar(&c.cfg.PodCIDR, "pod-cidr", c.cfg.PodCIDR, "range of the pods' addresses")
@@ -50,6 +53,9 @@ func (c *configFlags) settings() (cluster.Settings, error) {
 		"listen":       func() { cfg.Listen = c.cfg.Listen },
 		"kubeconfig":   func() { cfg.Kubeconfig = c.cfg.Kubeconfig },
 		"store":        func() { cfg.Store = c.cfg.Store },
+		"etcd-ca":      func() { cfg.EtcdCA = c.cfg.EtcdCA },
+		"etcd-cert":    func() { cfg.EtcdCert = c.cfg.EtcdCert },
+		"etcd-key":     func() { cfg.EtcdKey = c.cfg.EtcdKey },
 		"node":         func() { cfg.Node = &c.node },
 		"node-name":    func() { cfg.NodeName = c.cfg.NodeName },
 		"pod-cidr":     func() { cfg.PodCIDR = c.cfg.PodCIDR },
@@ -71,7 +77,7 @@ func (c *configFlags) arguments() []string {
 	var args []string
 	c.set.Visit(func(f *pflag.Flag) {
 		switch f.Name {
-		case "data-dir", "listen", "kubeconfig", "store", "node", "node-name", "pod-cidr", "service-cidr", "config":
+		case "data-dir", "listen", "kubeconfig", "store", "etcd-ca", "etcd-cert", "etcd-key", "node", "node-name", "pod-cidr", "service-cidr", "config":
 			args = append(args, "--"+f.Name+"="+f.Value.String())
 		}
 	})
