@@ -37,8 +37,9 @@ func Event() *kind.Kind {
 			kind.WideColumn("Count", "string", "How often it happened."),
 			func() metav1.TableColumnDefinition { c := kind.NameColumn(); c.Priority = 1; return c }(),
 		},
-		Row:    eventRow,
-		Fields: eventFields,
+		Row:      eventRow,
+		Fields:   eventFields,
+		Versions: []kind.Version{eventVersion()},
 	}.Kind()
 }
 

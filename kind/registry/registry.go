@@ -4,10 +4,13 @@ package registry
 import (
 	"sampan/kind"
 	"sampan/kind/apps"
+	"sampan/kind/autoscaling"
 	"sampan/kind/batch"
+	"sampan/kind/certificates"
 	"sampan/kind/coordination"
 	"sampan/kind/core"
 	"sampan/kind/discovery"
+	"sampan/kind/networking"
 	"sampan/kind/node"
 	"sampan/kind/policy"
 	"sampan/kind/rbac"
@@ -40,7 +43,12 @@ func New() *kind.Registry {
 		apps.ControllerRevision(),
 		batch.Job(),
 		batch.CronJob(),
+		autoscaling.HorizontalPodAutoscaler(),
 		policy.PodDisruptionBudget(),
+		networking.Ingress(),
+		networking.IngressClass(),
+		networking.NetworkPolicy(),
+		certificates.CertificateSigningRequest(),
 		rbac.Role(),
 		rbac.ClusterRole(),
 		rbac.RoleBinding(),
@@ -50,5 +58,9 @@ func New() *kind.Registry {
 		discovery.EndpointSlice(),
 		coordination.Lease(),
 		storage.StorageClass(),
+		storage.VolumeAttachment(),
+		storage.CSIDriver(),
+		storage.CSINode(),
+		storage.CSIStorageCapacity(),
 	)
 }

@@ -8,9 +8,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	batchv1 "k8s.io/api/batch/v1"
+	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	nodev1 "k8s.io/api/node/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	storagev1 "k8s.io/api/storage/v1"
@@ -26,6 +29,15 @@ import (
 	"sampan/kind"
 	"sampan/kind/registry"
 )
+
+// signingRequest asks for a certificate for "jane".
+const signingRequest = `-----BEGIN CERTIFICATE REQUEST-----
+MIGOMEICAQAwDzENMAsGA1UEAxMEamFuZTAqMAUGAytlcAMhAHTmsijX1MCAMCl6
+E8OFFHj5h9cQZ5EL1jHrFRIwsh36oAAwBQYDK2VwA0EAOPK05bVsoanc8k8GCZ8S
+pfDZIGnd8NG4H9QZ0OwUFVKnKgEzf7cSzI+XMMshwqf0qOAvEvuTFyf9Yw68yt/N
+Aw==
+-----END CERTIFICATE REQUEST-----
+`
 
 var now = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 
@@ -74,6 +86,21 @@ func minimal(k *kind.Kind) kind.Object {
 		o.Spec.Schedule = "*/5 * * * *"
 		o.Spec.JobTemplate.Spec.Template = template
 		o.Spec.JobTemplate.Spec.Template.Spec.RestartPolicy = corev1.RestartPolicyNever
+	case *autoscalingv2.HorizontalPodAutoscaler:
+		o.Spec.ScaleTargetRef = autoscalingv2.CrossVersionObjectReference{Kind: "Deployment", Name: "d"}
+		o.Spec.MaxReplicas = 3
+	case *networkingv1.Ingress:
+		o.Spec.DefaultBackend = &networkingv1.IngressBackend{Service: &networkingv1.IngressServiceBackend{
+			Name: "s", Port: networkingv1.ServiceBackendPort{Number: 80}}}
+	case *networkingv1.IngressClass:
+		o.Spec.Controller = "example.com/controller"
+	case *certificatesv1.CertificateSigningRequest:
+		o.Spec.Request, o.Spec.SignerName = []byte(signingRequest), "example.com/signer"
+		o.Spec.Usages = []certificatesv1.KeyUsage{certificatesv1.UsageClientAuth}
+	case *storagev1.VolumeAttachment:
+		o.Spec = storagev1.VolumeAttachmentSpec{Attacher: "example.com", NodeName: "n", Source: storagev1.VolumeAttachmentSource{PersistentVolumeName: new("v")}}
+	case *storagev1.CSIStorageCapacity:
+		o.StorageClassName = "fast"
 	case *rbacv1.RoleBinding:
 		o.RoleRef = rbacv1.RoleRef{Kind: "Role", Name: "r"}
 	case *rbacv1.ClusterRoleBinding:
@@ -101,25 +128,61 @@ func eachKind(t *testing.T, test func(t *testing.T, k *kind.Kind)) {
 }
 
 func TestNamesAgreeWithTheAPI(t *testing.T) {
+	for _, k := range registry.New().Served() {
+		t.Run(k.GVK.String(), func(t *testing.T) { checkNames(t, k) })
+	}
+}
+
+func checkNames(t *testing.T, k *kind.Kind) {
+	gvks, _, err := scheme.Scheme.ObjectKinds(k.New())
+	if err != nil || len(gvks) != 1 || gvks[0] != k.GVK {
+		t.Errorf("GVK is %v, the API's Go type has %v (%v)", k.GVK, gvks, err)
+	}
+	plural, singular := meta.UnsafeGuessKindToResource(k.GVK)
+	if k.ID == kind.Endpoints {
+		plural = singular // the API's one name without a plural
+	}
+	if k.Singular != singular.Resource || k.GroupResource() != plural.GroupResource() {
+		t.Errorf("names are %q and %q, want %q and %q", k.Singular, k.ID, singular.Resource, plural.GroupResource())
+	}
+	items := reflect.ValueOf(k.NewList()).Elem().FieldByName("Items")
+	if items.Type().Elem() != reflect.TypeOf(k.New()).Elem() {
+		t.Errorf("NewList has elements %v, New makes %T", items.Type().Elem(), k.New())
+	}
+	listKinds, _, err := scheme.Scheme.ObjectKinds(k.NewList())
+	if err != nil || listKinds[0].Kind != k.GVK.Kind+"List" {
+		t.Errorf("list is %v (%v)", listKinds, err)
+	}
+}
+
+// TestVersionsConvert fills objects at random, and shows them in every version.
+func TestVersionsConvert(t *testing.T) {
 	eachKind(t, func(t *testing.T, k *kind.Kind) {
-		gvks, _, err := scheme.Scheme.ObjectKinds(k.New())
-		if err != nil || len(gvks) != 1 || gvks[0] != k.GVK {
-			t.Errorf("GVK is %v, the API's Go type has %v (%v)", k.GVK, gvks, err)
-		}
-		plural, singular := meta.UnsafeGuessKindToResource(k.GVK)
-		if k.ID == kind.Endpoints {
-			plural = singular // the API's one name without a plural
-		}
-		if k.Singular != singular.Resource || k.GroupResource() != plural.GroupResource() {
-			t.Errorf("names are %q and %q, want %q and %q", k.Singular, k.ID, singular.Resource, plural.GroupResource())
-		}
-		items := reflect.ValueOf(k.NewList()).Elem().FieldByName("Items")
-		if items.Type().Elem() != reflect.TypeOf(k.New()).Elem() {
-			t.Errorf("NewList has elements %v, New makes %T", items.Type().Elem(), k.New())
-		}
-		listKinds, _, err := scheme.Scheme.ObjectKinds(k.NewList())
-		if err != nil || listKinds[0].Kind != k.GVK.Kind+"List" {
-			t.Errorf("list is %v (%v)", listKinds, err)
+		for _, v := range k.Versions {
+			rapid.Check(t, func(t *rapid.T) {
+				obj := random(t, k, "obj")
+				before := obj.DeepCopyObject().(kind.Object)
+				shown := v.Shown(obj)
+				if reflect.TypeOf(shown) != reflect.TypeOf(v.New()) {
+					t.Fatalf("shown as a %T, want %T", shown, v.New())
+				}
+				kept := shown.DeepCopyObject().(kind.Object)
+				back := v.Stored(shown)
+				if reflect.TypeOf(back) != reflect.TypeOf(obj) {
+					t.Fatalf("stored as a %T, want %T", back, obj)
+				}
+				same(t, "Shown or Stored changed a stored object", before, obj)
+				same(t, "Stored changed its argument", kept, shown)
+				if back.GetName() != obj.GetName() || back.GetUID() != obj.GetUID() || back.GetResourceVersion() != obj.GetResourceVersion() {
+					t.Errorf("the metadata changed:\n%s", cmp.Diff(obj, back))
+				}
+				if v.Validate != nil {
+					v.Validate(shown)
+				}
+			})
+			if v.Field != nil && v.Field("no-such-field") != "" {
+				t.Errorf("%s: a field that does not exist is selectable", v.GVK)
+			}
 		}
 	})
 }
@@ -301,7 +364,7 @@ func same(t *rapid.T, complaint string, want, have kind.Object) {
 }
 
 func TestGenerationCountsChangesOfTheSpecOnly(t *testing.T) {
-	for _, id := range []kind.ID{kind.Deployments, kind.ReplicaSets, kind.StatefulSets} {
+	for _, id := range []kind.ID{kind.Deployments, kind.ReplicaSets, kind.StatefulSets, kind.ReplicationControllers} {
 		k := registry.New().ByID(id)
 		obj := minimal(k)
 		k.Default(obj)
@@ -339,6 +402,8 @@ func TestNamesAreHeldToTheirKind(t *testing.T) {
 		{kind.Namespaces, "a.b", "must not contain dots"},
 		{kind.StatefulSets, "a.b", "must not contain dots"},
 		{kind.Nodes, "node.example", ""},
+		{kind.ClusterRoles, "system:node", ""},
+		{kind.Roles, "a/b", "may not contain '/'"},
 	} {
 		k := registry.New().ByID(c.id)
 		obj := minimal(k)
@@ -355,6 +420,12 @@ func TestNamesAreHeldToTheirKind(t *testing.T) {
 
 func TestRegistryFindsAKindByAnyOfItsNames(t *testing.T) {
 	r := registry.New()
+	for _, k := range r.Served() {
+		found, version := r.ByGVR(k.GroupResource().WithVersion(k.GVK.Version))
+		if found == nil || (version == nil) != (found == k) || version != nil && version.GVK != k.GVK {
+			t.Errorf("%s is not found", k.GVK)
+		}
+	}
 	for _, k := range r.All() {
 		if r.ByID(k.ID) != k || r.ByGVK(k.GVK) != k || r.Of(k.New()) != k || kind.IDOf(k.GroupResource()) != k.ID {
 			t.Errorf("%s is not found", k.ID)

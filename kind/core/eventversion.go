@@ -1,0 +1,108 @@
+package core
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"sampan/kind"
+)
+
+// eventVersion is events.k8s.io/v1, the newer form of the same objects (KEP-383): other names for the same fields.
+func eventVersion() kind.Version {
+	return kind.Version{
+		ID: "events.events.k8s.io", GVK: eventsv1.SchemeGroupVersion.WithKind("Event"),
+		New:     func() kind.Object { return new(eventsv1.Event) },
+		NewList: func() runtime.Object { return new(eventsv1.EventList) },
+
+		Shown:    func(obj kind.Object) kind.Object { return newerEvent(obj.(*corev1.Event)) },
+		Stored:   func(obj kind.Object) kind.Object { return olderEvent(obj.(*eventsv1.Event)) },
+		Validate: func(obj kind.Object) field.ErrorList { return validateNewerEvent(obj.(*eventsv1.Event)) },
+		Field:    newerEventField,
+	}
+}
+
+func newerEvent(e *corev1.Event) *eventsv1.Event {
+	out := &eventsv1.Event{
+		ObjectMeta:               e.ObjectMeta,
+		EventTime:                e.EventTime,
+		ReportingController:      e.ReportingController,
+		ReportingInstance:        e.ReportingInstance,
+		Action:                   e.Action,
+		Reason:                   e.Reason,
+		Regarding:                e.InvolvedObject,
+		Related:                  e.Related,
+		Note:                     e.Message,
+		Type:                     e.Type,
+		DeprecatedSource:         e.Source,
+		DeprecatedFirstTimestamp: e.FirstTimestamp,
+		DeprecatedLastTimestamp:  e.LastTimestamp,
+		DeprecatedCount:          e.Count,
+	}
+	if s := e.Series; s != nil {
+		out.Series = &eventsv1.EventSeries{Count: s.Count, LastObservedTime: s.LastObservedTime}
+	}
+	return out
+}
+
+func olderEvent(e *eventsv1.Event) *corev1.Event {
+	out := &corev1.Event{
+		ObjectMeta:          e.ObjectMeta,
+		EventTime:           e.EventTime,
+		ReportingController: e.ReportingController,
+		ReportingInstance:   e.ReportingInstance,
+		Action:              e.Action,
+		Reason:              e.Reason,
+		InvolvedObject:      e.Regarding,
+		Related:             e.Related,
+		Message:             e.Note,
+		Type:                e.Type,
+		Source:              e.DeprecatedSource,
+		FirstTimestamp:      e.DeprecatedFirstTimestamp,
+		LastTimestamp:       e.DeprecatedLastTimestamp,
+		Count:               e.DeprecatedCount,
+	}
+	if s := e.Series; s != nil {
+		out.Series = &corev1.EventSeries{Count: s.Count, LastObservedTime: s.LastObservedTime}
+	}
+	return out
+}
+
+// validateNewerEvent holds writers of the newer form to its fields; the paths are those of the older, as upstream's are.
+func validateNewerEvent(e *eventsv1.Event) field.ErrorList {
+	var errs field.ErrorList
+	if e.EventTime.IsZero() {
+		errs = append(errs, field.Required(field.NewPath("eventTime"), ""))
+	}
+	if e.Type != corev1.EventTypeNormal && e.Type != corev1.EventTypeWarning {
+		errs = append(errs, field.Invalid(field.NewPath("type"), "", "has invalid value: "+e.Type))
+	}
+	if e.DeprecatedFirstTimestamp != (metav1.Time{}) {
+		errs = append(errs, field.Invalid(field.NewPath("firstTimestamp"), "", "needs to be unset"))
+	}
+	if e.DeprecatedLastTimestamp != (metav1.Time{}) {
+		errs = append(errs, field.Invalid(field.NewPath("lastTimestamp"), "", "needs to be unset"))
+	}
+	if e.DeprecatedCount != 0 {
+		errs = append(errs, field.Invalid(field.NewPath("count"), "", "needs to be unset"))
+	}
+	if e.DeprecatedSource != (corev1.EventSource{}) {
+		errs = append(errs, field.Invalid(field.NewPath("source"), "", "needs to be unset"))
+	}
+	return errs
+}
+
+func newerEventField(name string) string {
+	switch name {
+	case "reason", "type", "metadata.name", "metadata.namespace":
+		return name
+	case "reportingController":
+		return "reportingComponent"
+	case "regarding.kind", "regarding.namespace", "regarding.name", "regarding.uid", "regarding.apiVersion",
+		"regarding.resourceVersion", "regarding.fieldPath":
+		return "involvedObject" + name[len("regarding"):]
+	}
+	return ""
+}

@@ -1,0 +1,99 @@
+package storage
+
+import (
+	"time"
+
+	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apivalidation "k8s.io/apimachinery/pkg/api/validation"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"sampan/kind"
+)
+
+const (
+	maxAttachMetadata = 256 * 1024
+	maxVolumeError    = 1024
+)
+
+// VolumeAttachment returns the kind VolumeAttachment.
+func VolumeAttachment() *kind.Kind {
+	return kind.Typed[*storagev1.VolumeAttachment]{
+		ID: kind.VolumeAttachments, Version: storagev1.SchemeGroupVersion, Name: "VolumeAttachment", Singular: "volumeattachment",
+		Cluster: true,
+		New:     func() *storagev1.VolumeAttachment { return new(storagev1.VolumeAttachment) },
+		NewList: func() runtime.Object { return new(storagev1.VolumeAttachmentList) },
+
+		PrepareCreate: func(a *storagev1.VolumeAttachment) { a.Status = storagev1.VolumeAttachmentStatus{} },
+		PrepareUpdate: func(a, old *storagev1.VolumeAttachment) { a.Status = *old.Status.DeepCopy() },
+
+		Validate: validateAttachment,
+		ValidateUpdate: func(a, old *storagev1.VolumeAttachment) field.ErrorList {
+			errs := validateAttachment(a)
+			if !equality.Semantic.DeepEqual(a.Spec, old.Spec) {
+				errs = append(errs, field.Invalid(field.NewPath("spec"), a.Spec, "field is immutable"))
+			}
+			return errs
+		},
+
+		PrepareStatus:  func(a, old *storagev1.VolumeAttachment) { a.Spec = *old.Spec.DeepCopy() },
+		ValidateStatus: validateAttachmentStatus,
+
+		Columns: []metav1.TableColumnDefinition{
+			kind.NameColumn(),
+			kind.Column("Attacher", "string", "Driver that attaches the volume."),
+			kind.Column("PV", "string", "Volume that is attached."),
+			kind.Column("Node", "string", "Node that it is attached to."),
+			kind.Column("Attached", "boolean", "Whether it is."),
+			kind.AgeColumn(),
+		},
+		Row: func(a *storagev1.VolumeAttachment, now time.Time) []any {
+			volume := ""
+			if a.Spec.Source.PersistentVolumeName != nil {
+				volume = *a.Spec.Source.PersistentVolumeName
+			}
+			return []any{a.Name, a.Spec.Attacher, volume, a.Spec.NodeName, a.Status.Attached, kind.Age(a, now)}
+		},
+	}.Kind()
+}
+
+func validateAttachment(a *storagev1.VolumeAttachment) field.ErrorList {
+	path := field.NewPath("spec")
+	errs := driverName(a.Spec.Attacher, path.Child("attacher"))
+	source, name := path.Child("source"), a.Spec.Source.PersistentVolumeName
+	switch inline := a.Spec.Source.InlineVolumeSpec; {
+	case name == nil && inline == nil:
+		errs = append(errs, field.Required(source, "must specify exactly one of inlineVolumeSpec and persistentVolumeName"))
+	case name != nil && inline != nil:
+		errs = append(errs, field.Forbidden(source, "must specify exactly one of inlineVolumeSpec and persistentVolumeName"))
+	case name != nil && *name == "":
+		errs = append(errs, field.Required(source.Child("persistentVolumeName"), "must specify non empty persistentVolumeName"))
+	}
+	for _, msg := range apivalidation.NameIsDNSSubdomain(a.Spec.NodeName, false) {
+		errs = append(errs, field.Invalid(path.Child("nodeName"), a.Spec.NodeName, msg))
+	}
+	return errs
+}
+
+func validateAttachmentStatus(a, _ *storagev1.VolumeAttachment) field.ErrorList {
+	path, s := field.NewPath("status"), &a.Status
+	var errs field.ErrorList
+	size := 0
+	for key, value := range s.AttachmentMetadata {
+		size += len(key) + len(value)
+	}
+	if size > maxAttachMetadata {
+		errs = append(errs, field.TooLong(path.Child("attachmentMetadata"), "", maxAttachMetadata))
+	}
+	for _, f := range []struct {
+		name string
+		err  *storagev1.VolumeError
+	}{{"attachError", s.AttachError}, {"detachError", s.DetachError}} {
+		if f.err != nil && len(f.err.Message) > maxVolumeError {
+			errs = append(errs, field.TooLong(path.Child(f.name, "message"), "", maxVolumeError))
+		}
+	}
+	return errs
+}
