@@ -147,9 +147,11 @@ func explain(path string, err error) error {
 		return fmt.Errorf("store file %s is in use by another running server: stop that one, or use another data directory", path)
 	case errors.As(err, &damaged), errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrVersionMismatch),
 		errors.Is(err, berrors.ErrChecksum), strings.Contains(err.Error(), "file size too small"):
-		return fmt.Errorf("store file %s is damaged (%w): restore a copy of it, or move it away to start with an empty cluster", path, err)
+		return fmt.Errorf("store file %s is damaged (%w): move it away, and restore a backup in its place or start with an empty cluster", path, err)
 	case errors.Is(err, errUnfinished):
 		return fmt.Errorf("store file %s: %w: run the restore again, or move the file away to start with an empty cluster", path, err)
+	case errors.Is(err, store.ErrNotEmpty):
+		return fmt.Errorf("store file %s holds a cluster already (%w): move it away, or use another data directory", path, err)
 	case errors.Is(err, os.ErrPermission):
 		return fmt.Errorf("open store file %s: permission denied: run as its owner%s, or use another data directory", path, ownerOf(path))
 	case errors.Is(err, syscall.EISDIR):

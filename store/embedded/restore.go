@@ -30,7 +30,7 @@ func Restore(path string, opts Options, revision int64) (*Store, error) {
 				b = bucketsOf(tx)
 			}
 			if b.number(metaRevision) != 0 {
-				return fmt.Errorf("restore into it: %w", store.ErrNotEmpty)
+				return store.ErrNotEmpty
 			}
 			// The revision that the new history begins with is one that nobody has seen yet.
 			first := revision + 1

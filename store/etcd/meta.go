@@ -94,7 +94,8 @@ func beginRestore(ctx context.Context, client *clientv3.Client, opts Options, re
 		return explain(ctx, opts, what, err)
 	}
 	if !resp.Succeeded {
-		return fmt.Errorf("%s in etcd at %s: %w", what, members(opts), store.ErrNotEmpty)
+		return fmt.Errorf("%s in etcd at %s: %w: give the restored one another name, or remove the keys below %s",
+			what, members(opts), store.ErrNotEmpty, data)
 	}
 	return nil
 }
