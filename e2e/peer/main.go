@@ -4,6 +4,7 @@
 //	peer serve ADDRESS TEXT         answer every request with TEXT, until SIGTERM
 //	peer fetch [-n N] URL           fetch N times, a connection each, and print the answers
 //	peer lookup NAME                print the addresses of a name, a line each
+//	peer incluster                  ask the cluster for the pods of its own namespace, and print them
 package main
 
 import (
@@ -39,8 +40,10 @@ func run(args []string) error {
 		return fetch(flags.Arg(0), *n)
 	case len(args) == 2 && args[0] == "lookup":
 		return lookup(args[1])
+	case len(args) == 1 && args[0] == "incluster":
+		return inCluster()
 	}
-	return errors.New("want serve ADDRESS TEXT, fetch [-n N] URL or lookup NAME")
+	return errors.New("want serve ADDRESS TEXT, fetch [-n N] URL, lookup NAME or incluster")
 }
 
 func serve(address, text string) error {
