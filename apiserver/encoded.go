@@ -48,8 +48,9 @@ func (e *encodings) json(obj kind.Object) ([]byte, error) {
 }
 
 // proto returns an object's protobuf message, without an envelope. The bytes are shared and read-only.
-func (e *encodings) proto(obj kind.Object) ([]byte, error) {
-	x := e.entry(obj)
+func (e *encodings) proto(obj kind.Object) ([]byte, error) { return e.protoOf(e.entry(obj), obj) }
+
+func (e *encodings) protoOf(x *encoded, obj kind.Object) ([]byte, error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.proto == nil {
@@ -67,6 +68,33 @@ func (e *encodings) proto(obj kind.Object) ([]byte, error) {
 	return x.proto, nil
 }
 
+// protos returns the protobuf messages of many objects, or nil if they are more than should be kept.
+func (e *encodings) protos(objs []kind.Object) ([][]byte, error) {
+	out := make([][]byte, len(objs))
+	size := 0
+	const batch = 256 // so that others get the lock in between
+	for from := 0; from < len(objs); from += batch {
+		some := objs[from:min(from+batch, len(objs))]
+		var entries [batch]*encoded
+		e.mu.Lock()
+		for i, obj := range some {
+			entries[i] = e.entryLocked(obj)
+		}
+		e.mu.Unlock()
+		for i, obj := range some {
+			data, err := e.protoOf(entries[i], obj)
+			if err != nil {
+				return nil, err
+			}
+			out[from+i] = data
+			if size += len(data) + entryOverhead; size > e.max/2 {
+				return nil, nil
+			}
+		}
+	}
+	return out, nil
+}
+
 // forget drops the forms of an object version that has a successor.
 func (e *encodings) forget(obj kind.Object) {
 	e.mu.Lock()
@@ -78,6 +106,10 @@ func (e *encodings) forget(obj kind.Object) {
 func (e *encodings) entry(obj kind.Object) *encoded {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	return e.entryLocked(obj)
+}
+
+func (e *encodings) entryLocked(obj kind.Object) *encoded {
 	if x := e.young[obj]; x != nil {
 		return x
 	}

@@ -1,17 +1,27 @@
 package apiserver
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
 	"strconv"
+	"time"
 
+	"github.com/klauspost/compress/gzip"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
+
+	"sampan/kind"
 )
 
-// writeList writes a list: the head, then the shared encoded forms of its items one after the other, so that no
-// list is ever built as one value.
+// A list is never built as one value, nor as one run of bytes: it is written while it is encoded, in chunks, from the
+// forms that lists and watches share. So a client that asks for a million objects costs a pointer for each.
+
+// writeList writes a list.
 func (x *exchange) writeList(a accepted, l listed) error {
 	v := x.viewer(a)
 	meta := metav1.ListMeta{
@@ -19,91 +29,268 @@ func (x *exchange) writeList(a accepted, l listed) error {
 		Continue:           l.continu,
 		RemainingItemCount: l.remaining,
 	}
-	var parts [][]byte
+	out := &listSink{w: x.w, r: x.r, media: a.media}
 	var err error
 	switch {
-	case a.as == asTable:
-		var data []byte
-		data, err = json.Marshal(v.table(l.items, meta))
-		parts = [][]byte{data}
-	case a.media == mediaProto:
-		parts, err = protoList(v, l, meta)
-	default:
-		parts, err = jsonList(v, l, meta)
-	}
-	if err == nil && a.media == mediaYAML {
-		var joined []byte
-		for _, p := range parts {
-			joined = append(joined, p...)
+	case a.media == mediaYAML:
+		var whole bytes.Buffer
+		if err = jsonList(v, l, meta, &whole); err == nil {
+			var text []byte
+			if text, err = yaml.JSONToYAML(whole.Bytes()); err == nil {
+				_, err = out.Write(text)
+			}
 		}
-		joined, err = yaml.JSONToYAML(joined)
-		parts = [][]byte{joined}
+	case a.media == mediaProto:
+		err = protoList(v, l, meta, out)
+	default:
+		err = jsonList(v, l, meta, out)
 	}
-	if err != nil {
-		return apierrors.NewInternalError(err)
+	switch {
+	case err == nil:
+		out.close()
+		return nil
+	case out.begun:
+		if out.err == nil { // else the client is gone
+			x.server.cfg.Log.Error("write a list", "kind", x.req.kind.ID, "error", err)
+		}
+		panic(http.ErrAbortHandler) // the client must not take the part for the whole
 	}
-	writeBytes(x.w, x.r, 200, a.media, parts...)
-	return nil
+	return apierrors.NewInternalError(err)
 }
 
-// writeChunk is about how many bytes of small items are joined before they are written.
-const writeChunk = 32 << 10
-
-func jsonList(v *viewer, l listed, meta metav1.ListMeta) ([][]byte, error) {
-	head, err := json.Marshal(struct {
+// jsonList writes a list, or a Table, as JSON.
+func jsonList(v *viewer, l listed, meta metav1.ListMeta, out io.Writer) error {
+	var head any = struct {
 		metav1.TypeMeta
 		Meta metav1.ListMeta `json:"metadata"`
-	}{typeMeta(v), meta})
+	}{typeMeta(v), meta}
+	items, item := "items", v.json
+	if v.accepts.as == asTable {
+		head = struct {
+			metav1.TypeMeta
+			Meta    metav1.ListMeta                `json:"metadata"`
+			Columns []metav1.TableColumnDefinition `json:"columnDefinitions"`
+		}{typeMeta(v), meta, v.kind.Columns}
+		now := v.now()
+		items, item = "rows", func(obj kind.Object) ([]byte, error) { return json.Marshal(v.row(obj, now)) }
+	}
+	data, err := json.Marshal(head)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	chunk := append(head[:len(head)-1], `,"items":[`...)
-	var parts [][]byte
+	if _, err := fmt.Fprintf(out, `%s,"%s":[`, data[:len(data)-1], items); err != nil {
+		return err
+	}
+	comma := []byte(",")
 	for i, obj := range l.items {
-		data, err := v.json(obj)
-		if err != nil {
-			return nil, err
-		}
 		if i > 0 {
-			chunk = append(chunk, ',')
+			if _, err := out.Write(comma); err != nil {
+				return err
+			}
 		}
-		if chunk = append(chunk, data...); len(chunk) >= writeChunk {
-			parts, chunk = append(parts, chunk), make([]byte, 0, writeChunk+4096)
+		data, err := item(obj)
+		if err != nil {
+			return err
+		}
+		if _, err := out.Write(data); err != nil {
+			return err
 		}
 	}
-	return append(parts, append(chunk, "]}\n"...)), nil
+	_, err = io.WriteString(out, "]}\n")
+	return err
 }
 
-// protoList writes the message that all list types share: metadata is field 1, items are field 2.
-func protoList(v *viewer, l listed, meta metav1.ListMeta) ([][]byte, error) {
+// protoList writes the message that all list types share: metadata is field 1, items are field 2. The envelope says
+// how long the message is, so the items are measured before the first is written.
+func protoList(v *viewer, l listed, meta metav1.ListMeta, out io.Writer) error {
 	head, err := meta.Marshal()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	chunk := make([]byte, 0, writeChunk+4096)
-	chunk = append(chunk, 0x0a)
-	chunk = binary.AppendUvarint(chunk, uint64(len(head)))
-	chunk = append(chunk, head...)
-	size := 0
-	var parts [][]byte
-	for _, obj := range l.items {
-		data, err := v.proto(obj)
+	items, err := v.protos(l.items)
+	if err != nil {
+		return err
+	}
+	size := 1 + varintSize(len(head)) + len(head)
+	for _, n := range items.sizes {
+		size += 1 + varintSize(n) + n
+	}
+	start := append(envelopeHead(v.listGVK(), size), 0x0a)
+	start = binary.AppendUvarint(start, uint64(len(head)))
+	if _, err := out.Write(append(start, head...)); err != nil {
+		return err
+	}
+	var tag [1 + binary.MaxVarintLen64]byte
+	for i, n := range items.sizes {
+		if _, err := out.Write(binary.AppendUvarint(append(tag[:0], 0x12), uint64(n))); err != nil {
+			return err
+		}
+		data, err := items.at(i)
+		if err != nil {
+			return err
+		}
+		if len(data) != n {
+			return fmt.Errorf("an object was measured as %d bytes and encoded as %d", n, len(data))
+		}
+		if _, err := out.Write(data); err != nil {
+			return err
+		}
+	}
+	_, err = io.WriteString(out, envelopeTail)
+	return err
+}
+
+// measuredItems are the protobuf messages of a list's items, or how long they will be.
+type measuredItems struct {
+	sizes []int
+	data  [][]byte // nil: encode is asked when they are written
+	// encode returns the message of an item.
+	encode func(i int) ([]byte, error)
+}
+
+func (m *measuredItems) at(i int) ([]byte, error) {
+	if m.data != nil {
+		return m.data[i], nil
+	}
+	return m.encode(i)
+}
+
+// protos measures the messages of objects. Those whose shared forms fit the cache are encoded, or are already; the
+// others are encoded when they are written.
+func (v *viewer) protos(objs []kind.Object) (*measuredItems, error) {
+	m := &measuredItems{sizes: make([]int, len(objs))}
+	if v.accepts.as == "" && v.version == nil && v.keep {
+		data, err := v.forms.protos(objs)
 		if err != nil {
 			return nil, err
 		}
-		chunk = append(chunk, 0x12)
-		chunk = binary.AppendUvarint(chunk, uint64(len(data)))
-		if chunk = append(chunk, data...); len(chunk) >= writeChunk {
-			size += len(chunk)
-			parts, chunk = append(parts, chunk), make([]byte, 0, writeChunk+4096)
+		if data != nil {
+			for i := range data {
+				m.sizes[i] = len(data[i])
+			}
+			m.data = data
+			return m, nil
 		}
 	}
-	size += len(chunk)
-	parts = append(parts, append(chunk, envelopeTail...))
-	return append([][]byte{envelopeHead(v.listGVK(), size)}, parts...), nil
+	own := *v
+	own.keep = false
+	var buf []byte // of one item after the other
+	m.encode = func(i int) ([]byte, error) {
+		msg, err := own.protoMessage(objs[i])
+		if err != nil {
+			return nil, err
+		}
+		if n := msg.Size(); n <= cap(buf) {
+			buf = buf[:n]
+		} else {
+			buf = make([]byte, n)
+		}
+		return buf, marshalExactly(msg, buf)
+	}
+	for i, obj := range objs {
+		msg, err := own.protoMessage(obj)
+		if err != nil {
+			return nil, err
+		}
+		m.sizes[i] = msg.Size()
+	}
+	return m, nil
 }
 
 func typeMeta(v *viewer) metav1.TypeMeta {
 	gvk := v.listGVK()
 	return metav1.TypeMeta{APIVersion: gvk.GroupVersion().String(), Kind: gvk.Kind}
+}
+
+// listSink is a response that is written in chunks. A short one is written at its end, as one with a known length; a
+// long one is compressed if its client wants that.
+type listSink struct {
+	w     http.ResponseWriter
+	r     *http.Request
+	media string
+
+	buf   []byte
+	begun bool
+	zip   *gzip.Writer
+	err   error // of writing to the client
+}
+
+// Write implements io.Writer.
+func (s *listSink) Write(data []byte) (int, error) {
+	for rest := data; len(rest) > 0; {
+		n := min(len(rest), compressMin-len(s.buf))
+		s.buf, rest = append(s.buf, rest[:n]...), rest[n:]
+		if len(s.buf) == compressMin {
+			if err := s.flush(); err != nil {
+				return 0, err
+			}
+		}
+	}
+	return len(data), nil
+}
+
+// flush writes what is there, of a response that is a long one.
+func (s *listSink) flush() error {
+	if s.r.Method == http.MethodHead {
+		s.buf = s.buf[:0]
+		return nil
+	}
+	if !s.begun {
+		s.begin()
+		if wantsCompression(s.r) {
+			s.w.Header().Set("Content-Encoding", "gzip")
+			s.w.Header().Add("Vary", "Accept-Encoding")
+			s.zip, _ = gzip.NewWriterLevel(s.w, gzip.BestSpeed) // the level is a valid one
+		}
+		s.w.WriteHeader(http.StatusOK)
+		// A client that stops reading must not hold what it asked for in memory for ever.
+		_ = http.NewResponseController(s.w).SetWriteDeadline(time.Now().Add(requestTimeout))
+	}
+	if s.zip != nil {
+		_, s.err = s.zip.Write(s.buf)
+	} else {
+		s.err = writeFrames(s.w, s.buf)
+	}
+	s.buf = s.buf[:0]
+	return s.err
+}
+
+// frame is how much is written at once: with the header of an HTTP/2 frame it just fits a TLS record. One byte more
+// would be a record, a system call and a packet of its own for each 16 kB.
+const frame = 16<<10 - 9
+
+func writeFrames(w io.Writer, data []byte) error {
+	for len(data) > 0 {
+		n := min(len(data), frame)
+		if _, err := w.Write(data[:n]); err != nil {
+			return err
+		}
+		data = data[n:]
+	}
+	return nil
+}
+
+func (s *listSink) begin() {
+	s.begun = true
+	h := s.w.Header()
+	h["Content-Type"] = []string{s.media}
+	h["Cache-Control"] = []string{"no-cache, private"}
+}
+
+// close ends the response.
+func (s *listSink) close() {
+	if !s.begun {
+		s.begin()
+		if s.r.Method != http.MethodHead {
+			s.w.Header()["Content-Length"] = []string{strconv.Itoa(len(s.buf))}
+		}
+		s.w.WriteHeader(http.StatusOK)
+		if s.r.Method != http.MethodHead {
+			_, _ = s.w.Write(s.buf) // an error means that the client is gone
+		}
+		return
+	}
+	if s.flush() == nil && s.zip != nil {
+		_ = s.zip.Close()
+	}
 }

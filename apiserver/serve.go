@@ -19,6 +19,7 @@ const shutdownGrace = 2 * time.Second
 func Serve(ctx context.Context, listener net.Listener, config *tls.Config, handler http.Handler, log *slog.Logger) error {
 	config = config.Clone()
 	config.NextProtos = []string{"h2", "http/1.1"}
+	config.DynamicRecordSizingDisabled = true // lists are long, and nobody looks at their first kilobyte
 	if config.MinVersion == 0 {
 		config.MinVersion = tls.VersionTLS12
 	}

@@ -60,12 +60,24 @@ func (v *viewer) proto(obj kind.Object) ([]byte, error) {
 	if v.keep && v.version == nil {
 		return v.forms.proto(obj)
 	}
+	m, err := v.protoMessage(obj)
+	if err != nil {
+		return nil, err
+	}
+	data := make([]byte, m.Size())
+	return data, marshalExactly(m, data)
+}
+
+// protoMessage returns what is encoded as an object's protobuf message.
+func (v *viewer) protoMessage(obj kind.Object) (protoMessage, error) {
+	if v.accepts.as != "" {
+		return v.partial(obj), nil
+	}
 	m, ok := shownIn(v.version, obj).(protoMessage)
 	if !ok {
 		return nil, fmt.Errorf("%T has no protobuf form", obj)
 	}
-	data := make([]byte, m.Size())
-	return data, marshalExactly(m, data)
+	return m, nil
 }
 
 // message returns a whole object, in up to three parts.
@@ -134,15 +146,20 @@ func (v *viewer) table(items []kind.Object, meta metav1.ListMeta) *metav1.Table 
 	setGVK(t, v.metaKind("Table"))
 	now := v.now()
 	for _, obj := range items {
-		row := metav1.TableRow{Cells: v.kind.Row(obj, now)}
-		switch v.include {
-		case string(metav1.IncludeNone):
-		case string(metav1.IncludeObject):
-			row.Object = runtime.RawExtension{Object: shownIn(v.version, obj)}
-		default:
-			row.Object = runtime.RawExtension{Object: v.partial(obj)}
-		}
-		t.Rows = append(t.Rows, row)
+		t.Rows = append(t.Rows, v.row(obj, now))
 	}
 	return t
+}
+
+// row returns an object as a row of a Table.
+func (v *viewer) row(obj kind.Object, now time.Time) metav1.TableRow {
+	row := metav1.TableRow{Cells: v.kind.Row(obj, now)}
+	switch v.include {
+	case string(metav1.IncludeNone):
+	case string(metav1.IncludeObject):
+		row.Object = runtime.RawExtension{Object: shownIn(v.version, obj)}
+	default:
+		row.Object = runtime.RawExtension{Object: v.partial(obj)}
+	}
+	return row
 }

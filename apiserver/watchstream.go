@@ -158,6 +158,9 @@ type framer struct {
 	buf    bytes.Buffer
 }
 
+// writeChunk is how many bytes of events are joined before they are written.
+const writeChunk = 32 << 10
+
 // writeTimeout is how long a client may take to read what is sent to it at once. One that takes longer has stopped
 // reading; its watch ends, and it finds the reason when it comes back.
 const writeTimeout = 30 * time.Second

@@ -1,0 +1,101 @@
+package apiserver_test
+
+import (
+	"compress/gzip"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+
+	"sampan/apiserver"
+)
+
+// TestLongListsAreWholeInEveryForm lists more than fits one chunk, and more than is kept encoded.
+func TestLongListsAreWholeInEveryForm(t *testing.T) {
+	for name, max := range map[string]int{"kept": 0, "not kept": 1 << 10} {
+		t.Run(name, func(t *testing.T) {
+			s := newMemory(t, func(c *apiserver.Config) { c.EncodedBytesMax = max })
+			const n = 500
+			for i := range n {
+				cm := configMap(fmt.Sprintf("c%d", i))
+				cm.Data["payload"] = strings.Repeat("x", 1000)
+				if _, err := s.Client(masters()).Create(t.Context(), cm, metav1.CreateOptions{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			cfg := listen(t, s)
+			for _, media := range []string{"application/json", "application/vnd.kubernetes.protobuf"} {
+				own := rest.CopyConfig(cfg)
+				own.ContentType = media
+				list, err := clientset(t, own).CoreV1().ConfigMaps("").List(t.Context(), metav1.ListOptions{})
+				if err != nil || len(list.Items) != n || list.ResourceVersion == "" {
+					t.Errorf("%s: %v, %d items", media, err, len(list.Items))
+				}
+				for i := range list.Items {
+					if len(list.Items[i].Data["payload"]) != 1000 {
+						t.Fatalf("%s: item %d is %+v", media, i, list.Items[i])
+					}
+				}
+			}
+			c, url := httpClient(t, cfg), cfg.Host+"/api/v1/configmaps"
+			for as, kind := range map[string]string{
+				"application/json;as=Table;g=meta.k8s.io;v=v1":                     `"kind":"Table"`,
+				"application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1": `"kind":"PartialObjectMetadataList"`,
+				"application/yaml": "kind: ConfigMapList",
+			} {
+				r, err := http.NewRequestWithContext(t.Context(), "GET", url, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				r.Header.Set("Accept", as)
+				res, err := c.Do(r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				data, err := io.ReadAll(res.Body)
+				res.Body.Close()
+				if text := string(data); err != nil || !strings.Contains(text, kind) || strings.Count(text, "c499") == 0 {
+					t.Errorf("%s: %v, %.200s", as, err, text)
+				}
+			}
+		})
+	}
+}
+
+func TestLongListsAreCompressedForClientsElsewhere(t *testing.T) {
+	s := newMemory(t)
+	for i := range 300 {
+		cm := configMap(fmt.Sprintf("c%d", i))
+		cm.Data["payload"] = strings.Repeat("x", 1000)
+		if _, err := s.Client(masters()).Create(t.Context(), cm, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rec := httptest.NewRecorder()
+	r := httptest.NewRequestWithContext(t.Context(), "GET", "/api/v1/configmaps", nil)
+	r.Header.Set("Accept-Encoding", "gzip")
+	r.RemoteAddr = "192.0.2.1:1000"
+	s.Handler().ServeHTTP(rec, r)
+	if rec.Header().Get("Content-Encoding") != "gzip" || rec.Body.Len() > 100<<10 {
+		t.Fatalf("%v, %d bytes", rec.Header(), rec.Body.Len())
+	}
+	zip, err := gzip.NewReader(rec.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := io.ReadAll(zip)
+	if err != nil || !strings.HasSuffix(string(data), "]}\n") {
+		t.Errorf("%v, %d bytes", err, len(data))
+	}
+	var list corev1.ConfigMapList
+	if err := json.Unmarshal(data, &list); err != nil || len(list.Items) != 300 {
+		t.Errorf("%v, %d items", err, len(list.Items))
+	}
+}
