@@ -127,7 +127,6 @@ func (x *exchange) patch() error {
 		return err
 	}
 	x.req.mayCreate = func() error { return x.authorizeVerb("create") }
-	x.req.mayCreate = func() error { return x.authorizeVerb("create") }
 	result, created, err := x.server.patchOrApply(x.r.Context(), x.req, pt, data, opts)
 	if err != nil {
 		return err
