@@ -61,6 +61,11 @@ func groupVersions(kinds *kind.Registry) []schema.GroupVersion {
 			out = append(out, gv)
 		}
 	}
+	for _, u := range unstoredKinds(kinds) {
+		if gv := u.gvk.GroupVersion(); !slices.Contains(out, gv) {
+			out = append(out, gv)
+		}
+	}
 	return out
 }
 
@@ -88,10 +93,12 @@ func groups(kinds *kind.Registry) *metav1.APIGroupList {
 // parents.
 func resources(kinds *kind.Registry, gv schema.GroupVersion) *metav1.APIResourceList {
 	list := &metav1.APIResourceList{GroupVersion: gv.String(), APIResources: []metav1.APIResource{}}
-	if gv == (schema.GroupVersion{Version: "v1"}) && kinds.ByID(kind.Pods) != nil {
-		list.APIResources = append(list.APIResources, metav1.APIResource{
-			Name: "bindings", SingularName: "binding", Namespaced: true, Kind: "Binding", Verbs: []string{"create"},
-		})
+	for _, u := range unstoredKinds(kinds) {
+		if u.gvk.GroupVersion() == gv {
+			list.APIResources = append(list.APIResources, metav1.APIResource{
+				Name: u.resource, SingularName: u.singular(), Namespaced: u.namespaced, Kind: u.gvk.Kind, Verbs: []string{"create"},
+			})
+		}
 	}
 	for _, k := range kinds.Served() {
 		if k.GVK.GroupVersion() != gv {
@@ -123,11 +130,18 @@ func aggregated(kinds *kind.Registry, core bool) *apidiscoveryv2.APIGroupDiscove
 			continue
 		}
 		v := apidiscoveryv2.APIVersionDiscovery{Version: gv.Version, Freshness: apidiscoveryv2.DiscoveryFreshnessCurrent}
-		if gv == (schema.GroupVersion{Version: "v1"}) && kinds.ByID(kind.Pods) != nil {
-			v.Resources = append(v.Resources, apidiscoveryv2.APIResourceDiscovery{
-				Resource: "bindings", SingularResource: "binding", Scope: apidiscoveryv2.ScopeNamespace,
-				ResponseKind: responseKind(gv.WithKind("Binding"), gv), Verbs: []string{"create"},
-			})
+		for _, u := range unstoredKinds(kinds) {
+			if u.gvk.GroupVersion() != gv {
+				continue
+			}
+			r := apidiscoveryv2.APIResourceDiscovery{
+				Resource: u.resource, SingularResource: u.singular(), Scope: apidiscoveryv2.ScopeCluster,
+				ResponseKind: responseKind(u.gvk, gv), Verbs: []string{"create"},
+			}
+			if u.namespaced {
+				r.Scope = apidiscoveryv2.ScopeNamespace
+			}
+			v.Resources = append(v.Resources, r)
 		}
 		for _, k := range kinds.Served() {
 			if k.GVK.GroupVersion() == gv {

@@ -125,6 +125,9 @@ func (x *exchange) dispatch() error {
 		if rt.gv.Group == "" && rt.resource == "bindings" && rt.verb == "create" {
 			return x.legacyBinding()
 		}
+		if ok, err := x.review(); ok {
+			return err
+		}
 		return errNoPath(x.r)
 	}
 	if k.Namespaced && rt.namespace == "" && (rt.name != "" || rt.verb == "create") {

@@ -80,6 +80,13 @@ func described(kinds *kind.Registry, gv *schema.GroupVersion) []openapi.Resource
 		}
 		out = append(out, r)
 	}
+	for _, u := range unstoredKinds(kinds) {
+		if gv == nil || u.gvk.GroupVersion() == *gv {
+			out = append(out, openapi.Resource{
+				GVK: u.gvk, Name: u.resource, Namespaced: u.namespaced, Type: reflect.TypeOf(u.new()).Elem(),
+			})
+		}
+	}
 	return out
 }
 

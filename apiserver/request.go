@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/validation"
@@ -80,7 +81,7 @@ func errUnknownKind(id kind.ID) error {
 
 // admission runs the admission chain over one attempt to write.
 func (s *Server) admission(r request, verb string, obj, old kind.Object, snap *view.Snapshot) error {
-	return s.cfg.Admission.Admit(&admit.Request{
+	err := s.cfg.Admission.Admit(&admit.Request{
 		User:        r.user.Name,
 		Groups:      r.user.Groups,
 		Kind:        r.kind,
@@ -92,6 +93,10 @@ func (s *Server) admission(r request, verb string, obj, old kind.Object, snap *v
 		Old:         old,
 		Warn:        r.warn,
 	}, snap)
+	if err != nil || r.local || obj == nil || r.kind.GVK.Group != rbacv1.GroupName {
+		return err
+	}
+	return s.confirmNoEscalation(r, obj, old, snap)
 }
 
 // commit applies writes as one transaction and publishes them, so that a caller who is answered afterwards finds
@@ -121,7 +126,7 @@ func (s *Server) commit(ctx context.Context, writes ...store.Write) (revision in
 	case ctx.Err() != nil:
 		return 0, apierrors.NewTimeoutError("the request ended while the write was in progress, which may still be carried out", 0)
 	default:
-		return 0, apierrors.NewInternalError(fmt.Errorf("write to the store: %w", err))
+		return 0, storeError(fmt.Errorf("write to the store: %w", err))
 	}
 }
 

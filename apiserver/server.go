@@ -88,6 +88,7 @@ type Server struct {
 
 	certificates *auth.Certificates
 	tokens       *tokens
+	unstored     []unstored
 
 	randomMu sync.Mutex // guards cfg.Random
 }
@@ -110,7 +111,7 @@ func New(cfg Config) (*Server, error) {
 		cfg.EncodedBytesMax = 32 << 20
 	}
 	cfg.ServiceCIDR = cfg.ServiceCIDR.Masked()
-	s := &Server{cfg: cfg, forms: newEncodings(cfg.EncodedBytesMax), managers: newManagers(cfg.Kinds)}
+	s := &Server{cfg: cfg, forms: newEncodings(cfg.EncodedBytesMax), managers: newManagers(cfg.Kinds), unstored: unstoredKinds(cfg.Kinds)}
 	s.metrics, s.inFlight = newMetrics(s), newInFlight(cfg.MaxReadOnly, cfg.MaxMutating)
 	c, err := newCache(context.Background(), cfg.Store, cfg.Kinds, cfg.Now, s.forms.forget)
 	if err != nil {

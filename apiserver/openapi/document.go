@@ -95,7 +95,9 @@ func newSchemas(v3 bool, resources []Resource) *schemas {
 	add(common.deleteOptions, schema.GroupVersionKind{Version: "v1", Kind: "DeleteOptions"})
 	for _, r := range resources {
 		add(r.Type, r.GVK)
-		add(r.List, r.GVK.GroupVersion().WithKind(r.GVK.Kind+"List"))
+		if r.List != nil {
+			add(r.List, r.GVK.GroupVersion().WithKind(r.GVK.Kind+"List"))
+		}
 		add(common.deleteOptions, r.GVK.GroupVersion().WithKind("DeleteOptions"))
 		for _, sub := range r.Subresources {
 			if sub.Type != nil && sub.Type != r.Type {

@@ -12,7 +12,7 @@ type Resource struct {
 	GVK          schema.GroupVersionKind
 	Name         string // plural
 	Namespaced   bool
-	Type, List   reflect.Type // of the object and its list, without the pointer
+	Type, List   reflect.Type // of the object and its list, without the pointer; no list: it can be created only
 	Subresources []Subresource
 }
 
@@ -96,6 +96,9 @@ func operations(r Resource, common commonTypes) map[string][]operation {
 		return verb + title(group) + title(r.GVK.Version) + scope + r.GVK.Kind
 	}
 	patch := append(writeParameters(), parameter{"force", "boolean", "Takes fields over from their managers; for apply patches."})
+	if r.List == nil {
+		return map[string][]operation{collection: {{"post", "post", r.GVK, id("create"), r.Type, r.Type, writeParameters()}}}
+	}
 	out := map[string][]operation{
 		collection: {
 			{"get", "list", r.GVK, id("list"), nil, r.List, listParameters()},

@@ -2,6 +2,7 @@
 package all
 
 import (
+	"sampan/controller/clusterroleaggregation"
 	"sampan/controller/deployment"
 	"sampan/controller/disruption"
 	"sampan/controller/endpointslice"
@@ -30,6 +31,7 @@ type Config struct {
 func All(cfg Config) []plan.Controller {
 	return []plan.Controller{
 		deployment.New(),
+		clusterroleaggregation.New(),
 		replicaset.New(),
 		statefulset.New(),
 		endpointslice.New(),
