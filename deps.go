@@ -12,6 +12,7 @@ import (
 	_ "github.com/google/nftables"
 	_ "github.com/google/nftables/expr"
 	_ "github.com/miekg/dns"
+	_ "github.com/netresearch/go-cron"
 	_ "github.com/opencontainers/cgroups"
 	_ "github.com/opencontainers/cgroups/manager"
 	_ "github.com/opencontainers/image-spec/specs-go/v1"

@@ -37,8 +37,12 @@ func (s *Server) create(ctx context.Context, r request, obj kind.Object, opts me
 	if err := s.admission(r, admit.Create, obj, nil, snap); err != nil {
 		return nil, err
 	}
+	if err := s.confirmSigner(r, obj, nil); err != nil {
+		return nil, err
+	}
 	generated := obj.GetName() == "" && obj.GetGenerateName() != ""
 	s.stampNew(r, obj)
+	stampRequester(r, obj)
 	k.PrepareCreate(obj) // some kinds put the name and the UID into labels
 	if generated {
 		k.Default(obj) // some defaults are made from the name

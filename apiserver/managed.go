@@ -330,7 +330,11 @@ func (s *shapes) ConvertToVersion(in runtime.Object, to runtime.GroupVersioner) 
 		}
 		in = obj
 	}
-	want, ok := to.KindForGroupVersionKinds([]schema.GroupVersionKind{gvk})
+	known := []schema.GroupVersionKind{gvk, s.kind.GVK} // versions may be in other groups
+	for i := range s.kind.Versions {
+		known = append(known, s.kind.Versions[i].GVK)
+	}
+	want, ok := to.KindForGroupVersionKinds(known)
 	if !ok || s.made[want] == nil {
 		return nil, runtime.NewNotRegisteredErrForTarget("the API server", reflect.TypeOf(in), to)
 	}

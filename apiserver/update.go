@@ -87,6 +87,9 @@ func (s *Server) legalise(r request, next, cur kind.Object, snap *view.Snapshot)
 	if err := s.admission(r, admit.Update, next, cur, snap); err != nil {
 		return err
 	}
+	if err := s.confirmSigner(r, next, cur); err != nil {
+		return err
+	}
 	stampUpdate(r, next, cur)
 	var errs field.ErrorList
 	switch r.subresource {
@@ -110,8 +113,14 @@ func (s *Server) legalise(r request, next, cur kind.Object, snap *view.Snapshot)
 			return errNoSubresource(r)
 		}
 		part.PrepareUpdate(next, cur)
+		s.stampConditions(r, next, cur)
 		if part.Validate != nil {
 			errs = part.Validate(next, cur)
+		}
+		if part.Warnings != nil {
+			for _, w := range part.Warnings(next, cur) {
+				r.warning(w)
+			}
 		}
 	}
 	if errs := append(kind.ValidateMetaUpdate(k, next, cur), errs...); len(errs) > 0 {

@@ -98,6 +98,8 @@ type Status struct {
 	PrepareUpdate func(obj, old Object)
 	// Validate may be nil.
 	Validate func(obj, old Object) field.ErrorList
+	// Warnings are for the writer, as [Kind.Warnings] are. May be nil.
+	Warnings func(obj, old Object) []string
 }
 
 // Part is a subresource through which a part of an object is read and changed, beside its status:

@@ -67,6 +67,7 @@ type TypedPart[T Object] struct {
 	Name          string
 	PrepareUpdate func(obj, old T)
 	Validate      func(obj, old T) field.ErrorList // may be nil
+	Warnings      func(obj, old T) []string        // may be nil
 }
 
 // Kind returns the kind that t describes. In the result Default, PrepareCreate, PrepareUpdate, Validate,
@@ -128,6 +129,9 @@ func (t Typed[T]) Kind() *Kind {
 		}}}
 		if p.Validate != nil {
 			part.Validate = func(obj, old Object) field.ErrorList { return p.Validate(obj.(T), old.(T)) }
+		}
+		if p.Warnings != nil {
+			part.Warnings = func(obj, old Object) []string { return p.Warnings(obj.(T), old.(T)) }
 		}
 		k.Parts = append(k.Parts, part)
 	}

@@ -55,7 +55,7 @@ func validateContainers(spec *corev1.PodSpec, volumes map[string]corev1.VolumeSo
 	}
 	check(spec.Containers, false, fp.Child("containers"))
 	check(spec.InitContainers, true, fp.Child("initContainers"))
-	return errs
+	return append(errs, validateEphemeralContainers(spec, volumes, names, fp.Child("ephemeralContainers"))...)
 }
 
 func hostPortConflicts(c *corev1.Container, taken sets.Set[string], fp *field.Path) field.ErrorList {

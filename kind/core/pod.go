@@ -30,6 +30,7 @@ func Pod() *kind.Kind {
 
 		PrepareStatus:  preparePodStatus,
 		ValidateStatus: validatePodStatus,
+		Parts:          []kind.TypedPart[*corev1.Pod]{ephemeralPart(), resizePart()},
 
 		GracePeriod: podGracePeriod,
 		Columns:     podColumns(),

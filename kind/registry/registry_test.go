@@ -275,6 +275,18 @@ func TestRulesHoldForAnyObject(t *testing.T) {
 					t.Errorf("a status update changed the generation")
 				}
 			}
+			for _, part := range k.Parts {
+				next := random(t, k, part.Name)
+				k.Default(next)
+				part.PrepareUpdate(next, other)
+				if part.Validate != nil {
+					part.Validate(next, other)
+				}
+				if part.Warnings != nil {
+					part.Warnings(next, other)
+				}
+				scribble(reflect.ValueOf(next).Elem())
+			}
 			same(t, "the old object was changed", before, other)
 			aliased(t, k, other, before)
 			k.PrepareCreate(obj)

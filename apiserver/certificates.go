@@ -1,0 +1,105 @@
+package apiserver
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"slices"
+	"strings"
+
+	certificatesv1 "k8s.io/api/certificates/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"sampan/apiserver/auth"
+	"sampan/kind"
+	"sampan/kind/certificates"
+)
+
+// stampRequester writes into a new certificate signing request who asks, which no writer may claim. Other objects are
+// left alone.
+func stampRequester(r request, obj kind.Object) {
+	csr, ok := obj.(*certificatesv1.CertificateSigningRequest)
+	if !ok {
+		return
+	}
+	spec := &csr.Spec
+	spec.Username, spec.UID, spec.Groups, spec.Extra = r.user.Name, r.user.UID, slices.Clone(r.user.Groups), nil
+	for key, values := range r.user.Extra {
+		if spec.Extra == nil {
+			spec.Extra = make(map[string]certificatesv1.ExtraValue, len(r.user.Extra))
+		}
+		spec.Extra[key] = slices.Clone(values)
+	}
+}
+
+// stampConditions gives the conditions of a signing request that are new, or changed, their times.
+func (s *Server) stampConditions(r request, next, cur kind.Object) {
+	csr, ok := next.(*certificatesv1.CertificateSigningRequest)
+	if !ok || r.subresource == "" {
+		return
+	}
+	now := apiTime(s.cfg.Now())
+	old := cur.(*certificatesv1.CertificateSigningRequest).Status.Conditions
+	for i := range csr.Status.Conditions {
+		c := &csr.Status.Conditions[i]
+		if c.LastUpdateTime.IsZero() {
+			c.LastUpdateTime = now
+		}
+		if !c.LastTransitionTime.IsZero() {
+			continue
+		}
+		c.LastTransitionTime = now
+		for j := range old {
+			if old[j].Type == c.Type && old[j].Status == c.Status && !old[j].LastTransitionTime.IsZero() {
+				c.LastTransitionTime = old[j].LastTransitionTime
+			}
+		}
+	}
+}
+
+// confirmSigner refuses a signing request that would make its bearer all-powerful, a decision by someone who may not
+// decide for the signer, and a certificate by someone who may not sign for it.
+func (s *Server) confirmSigner(r request, obj, old kind.Object) error {
+	csr, ok := obj.(*certificatesv1.CertificateSigningRequest)
+	if !ok {
+		return nil
+	}
+	if old == nil {
+		if csr.Spec.SignerName == certificatesv1.KubeAPIServerClientSignerName && slices.Contains(organizations(csr.Spec.Request), auth.GroupMasters) {
+			return apierrors.NewForbidden(r.kind.GroupResource(), csr.Name, fmt.Errorf("use of %s signer with %s group is not allowed",
+				certificatesv1.KubeAPIServerClientSignerName, auth.GroupMasters))
+		}
+		return nil
+	}
+	verb := ""
+	switch r.subresource {
+	case certificates.Approval:
+		verb = "approve"
+	case "status":
+		verb = "sign"
+	}
+	if verb == "" || r.local {
+		return nil
+	}
+	signer := old.(*certificatesv1.CertificateSigningRequest).Spec.SignerName
+	domain, _, _ := strings.Cut(signer, "/")
+	for _, name := range []string{signer, domain + "/*"} {
+		if allowed, _ := s.cfg.Authorizer(auth.Attributes{User: r.user, Verb: verb, Group: certificatesv1.GroupName, Resource: "signers", Name: name}); allowed {
+			return nil
+		}
+	}
+	return apierrors.NewForbidden(r.kind.GroupResource(), csr.Name, fmt.Errorf("user not permitted to %s requests with signerName %q", verb, signer))
+}
+
+// organizations returns the groups that a request asks for, none if it cannot be read.
+func organizations(data []byte) []string {
+	block, _ := pem.Decode(data)
+	if block == nil {
+		return nil
+	}
+	req, err := x509.ParseCertificateRequest(block.Bytes)
+	if err != nil {
+		return nil
+	}
+	return req.Subject.Organization
+}
