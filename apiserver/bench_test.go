@@ -1,7 +1,9 @@
 package apiserver_test
 
 import (
+	"bufio"
 	"bytes"
+	"context"
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
@@ -137,5 +139,45 @@ func BenchmarkList10000(b *testing.B) {
 				b.ReportMetric(float64(n), "bytes")
 			}
 		})
+	}
+}
+
+func BenchmarkEventToWatchers(b *testing.B) {
+	url, cs, s := benchServer(b)
+	const watchers = 1000
+	arrived := make(chan struct{}, watchers)
+	ctx, stop := context.WithCancel(b.Context())
+	defer stop()
+	var open sync.WaitGroup
+	for i := range watchers {
+		open.Add(1)
+		go func() {
+			r, _ := http.NewRequestWithContext(ctx, "GET", url+"/api/v1/namespaces/default/configmaps?watch=1&sendInitialEvents=false&resourceVersionMatch=NotOlderThan", nil)
+			res, err := cs[i%len(cs)].Do(r)
+			open.Done()
+			if err != nil {
+				return
+			}
+			defer res.Body.Close()
+			lines := bufio.NewReader(res.Body)
+			for {
+				if _, err := lines.ReadBytes('\n'); err != nil {
+					return
+				}
+				arrived <- struct{}{}
+			}
+		}()
+	}
+	open.Wait()
+	c := s.Client(masters())
+	n := 0
+	for b.Loop() {
+		n++
+		if _, err := c.Create(background(), configMap(fmt.Sprintf("c%d", n)), metav1.CreateOptions{}); err != nil {
+			b.Fatal(err)
+		}
+		for range watchers {
+			<-arrived
+		}
 	}
 }

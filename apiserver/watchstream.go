@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -156,6 +157,7 @@ func (x *exchange) waitOrMark(ctx context.Context, w *watcher, f *framer) bool {
 type framer struct {
 	viewer *viewer
 	buf    bytes.Buffer
+	patience
 }
 
 // writeChunk is how many bytes of events are joined before they are written.
@@ -170,14 +172,50 @@ func (f *framer) flushTo(w http.ResponseWriter) bool {
 	if f.buf.Len() == 0 {
 		return true
 	}
-	c := http.NewResponseController(w)
-	limited := c.SetWriteDeadline(time.Now().Add(writeTimeout)) == nil // recorders in tests have none
+	f.begin(w)
 	_, err := w.Write(f.buf.Bytes())
-	f.buf.Reset()
-	if err != nil || c.Flush() != nil {
-		return false
+	if err == nil {
+		err = http.NewResponseController(w).Flush()
 	}
-	return !limited || c.SetWriteDeadline(time.Time{}) == nil
+	f.buf.Reset()
+	return f.end() && err == nil
+}
+
+// patience breaks off a write that takes too long. It is a timer of its own, because each change of a deadline costs
+// an HTTP/2 connection a round through its loop, and there are two changes for each event of each watcher.
+// The zero value is ready; it belongs to one goroutine.
+type patience struct {
+	timer *time.Timer
+
+	mu      sync.Mutex // guards writing: the timer must not touch a response whose handler has returned
+	writing http.ResponseWriter
+}
+
+func (p *patience) begin(w http.ResponseWriter) {
+	p.mu.Lock()
+	p.writing = w
+	p.mu.Unlock()
+	if p.timer == nil {
+		p.timer = time.AfterFunc(writeTimeout, p.breakOff)
+	} else {
+		p.timer.Reset(writeTimeout)
+	}
+}
+
+// end reports whether the write was in time.
+func (p *patience) end() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.writing = nil
+	return p.timer.Stop()
+}
+
+func (p *patience) breakOff() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.writing != nil {
+		_ = http.NewResponseController(p.writing).SetWriteDeadline(time.Unix(1, 0)) // recorders in tests have none
+	}
 }
 
 func (f *framer) add(e watchEvent) error {
