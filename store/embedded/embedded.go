@@ -17,7 +17,8 @@
 //	keys
 //	  KEY        the place of its newest record; deleted keys are not here
 //	history
-//	  PLACE      flags (1: deleted), place of the record before it (0: none), length of KEY (uvarint), KEY, VALUE
+//	  PLACE      flags (1: deleted, 2: with checksum), place of the record before it (0: none), length of KEY
+//	             (uvarint), KEY, VALUE, CRC-32C of all before it
 //
 // A list at an older revision is the newest list with the later events undone, by their "record before". A
 // record goes away when the event that replaced it is compacted, and a deletion when it is compacted itself;
@@ -26,8 +27,8 @@
 //
 // Failures. A full disk fails the writes with store.ErrNoSpace; reads go on, and writes work again when there
 // is room. If the disk fails in a way that leaves it unknown what it holds, all further writes are refused
-// until the server is restarted. A file that is found damaged while open panics, since there is nothing right
-// that could be answered from it.
+// until the server is restarted. Of a file that is damaged, reads return an error that says so; a write that comes
+// upon the damage panics.
 package embedded
 
 import (

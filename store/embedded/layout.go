@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 
 	bolt "go.etcd.io/bbolt"
 )
@@ -40,7 +41,19 @@ func decodePlace(b []byte) place {
 	return place{int64(binary.BigEndian.Uint64(b)), binary.BigEndian.Uint32(b[8:])}
 }
 
-const flagDeleted = 1
+const (
+	flagDeleted = 1
+	// flagChecked says that the record ends in a checksum.
+	flagChecked = 2
+)
+
+// checksum is the one that processors compute themselves.
+func checksum(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)) }
+
+const checksumSize = 4
+
+// damage is the panic of a file whose content cannot be what this package wrote.
+type damage string
 
 // record is a value of the history bucket. Decoded, its slices point into the bbolt transaction.
 type record struct {
@@ -51,28 +64,36 @@ type record struct {
 }
 
 func encodeRecord(key string, value []byte, previous place) []byte {
-	b := make([]byte, 0, 1+placeSize+binary.MaxVarintLen32+len(key)+len(value))
+	b := make([]byte, 0, 1+placeSize+binary.MaxVarintLen32+len(key)+len(value)+checksumSize)
 	if value == nil {
-		b = append(b, flagDeleted)
+		b = append(b, flagChecked|flagDeleted)
 	} else {
-		b = append(b, 0)
+		b = append(b, flagChecked)
 	}
 	b = previous.append(b)
 	b = binary.AppendUvarint(b, uint64(len(key)))
 	b = append(b, key...)
-	return append(b, value...)
+	b = append(b, value...)
+	return binary.BigEndian.AppendUint32(b, checksum(b))
 }
 
 // decodeRecord panics on what encodeRecord cannot have made: the file is damaged.
 func decodeRecord(b []byte) record {
 	const header = 1 + placeSize
 	if len(b) < header {
-		panic(fmt.Sprintf("embedded store: damaged record of %d bytes", len(b)))
+		panic(damage(fmt.Sprintf("a record has %d bytes", len(b))))
+	}
+	if b[0]&flagChecked != 0 {
+		content := b[:max(len(b)-checksumSize, 0)]
+		if len(content) < header || checksum(content) != binary.BigEndian.Uint32(b[len(content):]) {
+			panic(damage("the checksum of a record does not hold"))
+		}
+		b = content
 	}
 	keyLen, n := binary.Uvarint(b[header:])
 	rest := b[header+max(n, 0):]
 	if n <= 0 || keyLen > uint64(len(rest)) {
-		panic("embedded store: damaged record")
+		panic(damage("a record's key is longer than the record"))
 	}
 	return record{
 		deleted:  b[0]&flagDeleted != 0,
@@ -98,7 +119,7 @@ func bucketsOf(tx *bolt.Tx) buckets {
 func (b buckets) number(name string) int64 {
 	v := b.meta.Get([]byte(name))
 	if len(v) != 8 {
-		panic("embedded store: damaged " + name + " in meta")
+		panic(damage("its " + name + " is missing"))
 	}
 	return int64(binary.BigEndian.Uint64(v))
 }
@@ -115,13 +136,17 @@ func (b buckets) newest(key []byte) place {
 	return place{}
 }
 
-// at returns the record at a place, which must be there.
-func (b buckets) at(p place) record {
+// at returns the record of a key at a place, which must be there.
+func (b buckets) at(key string, p place) record {
 	v := b.history.Get(p.append(make([]byte, 0, placeSize)))
 	if v == nil {
-		panic(fmt.Sprintf("embedded store: no record at revision %d index %d", p.revision, p.index))
+		panic(damage(fmt.Sprintf("there is no record at revision %d index %d", p.revision, p.index)))
 	}
-	return decodeRecord(v)
+	rec := decodeRecord(v)
+	if string(rec.key) != key {
+		panic(damage(fmt.Sprintf("the record at revision %d index %d is of another key", p.revision, p.index)))
+	}
+	return rec
 }
 
 // create makes the buckets of an empty file.

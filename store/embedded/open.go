@@ -82,16 +82,21 @@ func open(path string, opts Options, begin func(*bolt.DB) error) (*Store, error)
 func openFile(path string) (db *bolt.DB, err error) {
 	old := debug.SetPanicOnFault(true)
 	defer debug.SetPanicOnFault(old)
+	var file *os.File
 	defer func() {
 		if r := recover(); r != nil {
 			err = &damagedError{fmt.Errorf("%v", r)}
-			if db != nil {
+			switch {
+			case db != nil:
 				db.Close()
 				db = nil
+			case file != nil:
+				// bbolt leaves its mapping, which would keep the lock.
+				_ = syscall.Flock(int(file.Fd()), syscall.LOCK_UN)
+				file.Close()
 			}
 		}
 	}()
-	var file *os.File
 	db, err = bolt.Open(path, 0o600, &bolt.Options{
 		Timeout:         time.Nanosecond, // one attempt: whoever holds the lock is a running server
 		FreelistType:    bolt.FreelistMapType,

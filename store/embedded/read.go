@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -20,11 +21,23 @@ func (s *Store) view(ctx context.Context, read func(b buckets) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	err := s.db.View(func(tx *bolt.Tx) error { return read(bucketsOf(tx)) })
+	err := s.guarded(read)
 	if errors.Is(err, berrors.ErrDatabaseNotOpen) {
 		return store.ErrClosed
 	}
 	return err
+}
+
+// guarded reads, and makes an error of what shows that the file is damaged: a panic here or in bbolt, or a fault
+// of the memory mapping.
+func (s *Store) guarded(read func(b buckets) error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			err = explain(s.path, &damagedError{fmt.Errorf("%v", r)})
+		}
+	}()
+	return s.db.View(func(tx *bolt.Tx) error { return read(bucketsOf(tx)) })
 }
 
 // copied returns a copy that is not nil even if it is empty, since nil means deleted.
@@ -37,7 +50,7 @@ func (s *Store) Get(ctx context.Context, key string) (rec store.Record, err erro
 		if at == (place{}) {
 			return fmt.Errorf("get %s: %w", key, store.ErrNotFound)
 		}
-		rec = store.Record{Key: key, Value: copied(b.at(at).value), Revision: at.revision}
+		rec = store.Record{Key: key, Value: copied(b.at(key, at).value), Revision: at.revision}
 		return nil
 	})
 	return rec, err
@@ -64,7 +77,7 @@ func (s *Store) List(ctx context.Context, prefix string, opts store.ListOptions)
 				break
 			}
 			list.Records = append(list.Records, store.Record{
-				Key: key, Value: copied(b.at(at).value), Revision: at.revision,
+				Key: key, Value: copied(b.at(key, at).value), Revision: at.revision,
 			})
 		}
 		return nil

@@ -1,0 +1,100 @@
+package embedded_test
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"sampan/store"
+	"sampan/store/embedded"
+)
+
+// Whatever part of the file is damaged, a server that reads all of it finds either everything, since the part was
+// not in use, or that the file is damaged; never something wrong.
+func TestDamagedPageIsFoundByReadingEverything(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "store.db")
+	s := openAt(t, path, embedded.Options{})
+	for i := range 400 {
+		put(t, s, fmt.Sprintf("/k/%d", i%300), strings.Repeat("x", i), store.AnyRevision)
+	}
+	want, err := s.List(t.Context(), "/", store.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := os.Getpagesize()
+	random := rand.New(rand.NewPCG(3, 4))
+	refused := 0
+	file := filepath.Join(dir, "bad.db")
+	if err := os.WriteFile(file, whole, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// The two pages at the front are meta pages: if the newer one is damaged, that is a torn commit.
+	for at := 2 * page; at < len(whole); at += page {
+		if len(bytes.Trim(whole[at:at+page], "\x00")) == 0 {
+			continue // room for what is to come
+		}
+		for name, damage := range map[string]func([]byte){
+			"zeroed":                       func(p []byte) { clear(p) },
+			"garbage":                      func(p []byte) { copy(p, bytes.Repeat([]byte("garbage "), len(p)/8)) },
+			"a bit flipped in its content": func(p []byte) { p[len(p)/2+random.IntN(len(p)/2)] ^= 4 },
+		} {
+			bad := bytes.Clone(whole[at : at+page])
+			damage(bad)
+			overwrite(t, file, bad, at)
+			got, err := readEverything(t, file)
+			switch {
+			case err != nil && strings.Contains(err.Error(), file+" is damaged") && strings.Contains(err.Error(), "move it away"):
+				refused++
+			case err != nil:
+				t.Errorf("page %d %s: %v", at/page, name, err)
+			case len(got.Records) != len(want.Records):
+				t.Errorf("page %d %s: %d records of %d", at/page, name, len(got.Records), len(want.Records))
+			default:
+				for i, r := range got.Records {
+					if w := want.Records[i]; r.Key != w.Key || r.Revision != w.Revision || !bytes.Equal(r.Value, w.Value) {
+						t.Errorf("page %d %s: %s at %d is not %s at %d", at/page, name, r.Key, r.Revision, w.Key, w.Revision)
+						break
+					}
+				}
+			}
+		}
+		overwrite(t, file, whole[at:at+page], at)
+	}
+	t.Logf("%d damages were found", refused)
+	if refused < 10 {
+		t.Errorf("only %d damages were found", refused)
+	}
+}
+
+func overwrite(t *testing.T, file string, data []byte, at int) {
+	t.Helper()
+	f, err := os.OpenFile(file, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt(data, int64(at)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func readEverything(t *testing.T, file string) (store.List, error) {
+	s, err := embedded.Open(file, embedded.Options{})
+	if err != nil {
+		return store.List{}, err
+	}
+	defer s.Close()
+	return s.List(t.Context(), "/", store.ListOptions{})
+}

@@ -1,0 +1,175 @@
+package sealed_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"sampan/store"
+	"sampan/store/embedded"
+	"sampan/store/memory"
+	"sampan/store/sealed"
+	"sampan/store/storetest"
+)
+
+func keys(t *testing.T, names ...string) []sealed.Key {
+	t.Helper()
+	var text strings.Builder
+	for _, name := range names {
+		secret := bytes.Repeat([]byte(name[:1]), 32)
+		fmt.Fprintf(&text, "%s:%s\n", name, base64.StdEncoding.EncodeToString(secret))
+	}
+	ks, err := sealed.ParseKeys([]byte(text.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ks
+}
+
+func TestSealedStoresKeepTheContract(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) store.Store { return sealed.New(memory.New(), keys(t, "a"), "/") })
+}
+
+func TestThePlainTextIsNotInTheStoreFile(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "store.db")
+	below, err := embedded.Open(file, embedded.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	st := sealed.New(below, keys(t, "a"), "/secrets/")
+	if _, err := st.Apply(t.Context(), store.Write{Key: "/secrets/ns/s", Value: []byte("hush-hush")}, store.Write{Key: "/configmaps/ns/c", Value: []byte("for-all")}); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := st.Get(t.Context(), "/secrets/ns/s"); err != nil || string(r.Value) != "hush-hush" {
+		t.Errorf("read back: %q %v", r.Value, err)
+	}
+	if err := st.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var all []byte
+	err = filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		all = append(all, data...)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(all, []byte("hush-hush")) {
+		t.Error("the plain text is in the file")
+	}
+	if !bytes.Contains(all, []byte("k8s:enc:aesgcm:v1:a:")) || !bytes.Contains(all, []byte("for-all")) {
+		t.Error("the file does not hold what it should: the test looks in the wrong place")
+	}
+}
+
+func TestKeysAreRotated(t *testing.T) {
+	ctx, below := t.Context(), memory.New()
+	write := func(st store.Store, key, value string) {
+		t.Helper()
+		if _, err := st.Apply(ctx, store.Write{Key: key, Value: []byte(value), Expect: store.AnyRevision}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read := func(st store.Store, key, want string) {
+		t.Helper()
+		if r, err := st.Get(ctx, key); err != nil || string(r.Value) != want {
+			t.Errorf("%s: %q %v, want %q", key, r.Value, err, want)
+		}
+	}
+	write(below, "/secrets/n/plain", "zero") // from before there was a key
+	old := sealed.New(below, keys(t, "old"), "/secrets/")
+	read(old, "/secrets/n/plain", "zero")
+	write(old, "/secrets/n/one", "one")
+
+	both := sealed.New(below, keys(t, "new", "old"), "/secrets/")
+	read(both, "/secrets/n/one", "one")
+	write(both, "/secrets/n/two", "two")
+	if n, err := both.Reseal(ctx); n != 2 || err != nil {
+		t.Errorf("sealed %d anew: %v, want the plain and the old one", n, err)
+	}
+	if n, err := both.Reseal(ctx); n != 0 || err != nil {
+		t.Errorf("sealed %d anew: %v, want none", n, err)
+	}
+
+	alone := sealed.New(below, keys(t, "new"), "/secrets/")
+	for name, value := range map[string]string{"plain": "zero", "one": "one", "two": "two"} {
+		read(alone, "/secrets/n/"+name, value)
+	}
+	for what, st := range map[string]store.Store{
+		"which is not among those":         sealed.New(below, keys(t, "other"), "/secrets/"),
+		"cannot be decrypted with the key": sealed.New(below, sameName(t), "/secrets/"),
+	} {
+		if _, err := st.Get(ctx, "/secrets/n/one"); err == nil || !strings.Contains(err.Error(), what) {
+			t.Errorf("want %q: %v", what, err)
+		}
+		if _, err := st.List(ctx, "/", store.ListOptions{}); err == nil {
+			t.Errorf("%s: the list is read", what)
+		}
+	}
+}
+
+// sameName returns a key that has the name of another one.
+func sameName(t *testing.T) []sealed.Key {
+	t.Helper()
+	ks, err := sealed.ParseKeys([]byte("new:" + base64.StdEncoding.EncodeToString(make([]byte, 16))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ks
+}
+
+func TestValuesCannotBeMovedOrDamaged(t *testing.T) {
+	ctx, below := t.Context(), memory.New()
+	st := sealed.New(below, keys(t, "a"), "/secrets/")
+	if _, err := st.Apply(ctx, store.Write{Key: "/secrets/n/a", Value: []byte("x")}); err != nil {
+		t.Fatal(err)
+	}
+	r, err := below.Get(ctx, "/secrets/n/a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	damaged := bytes.Clone(r.Value)
+	damaged[len(damaged)-1] ^= 1
+	for key, value := range map[string][]byte{
+		"/secrets/n/moved":   r.Value,
+		"/secrets/n/damaged": damaged,
+		"/secrets/n/short":   []byte("k8s:enc:aesgcm:v1:a:abc"),
+		"/secrets/n/noname":  []byte("k8s:enc:aesgcm:v1:"),
+	} {
+		if _, err := below.Apply(ctx, store.Write{Key: key, Value: value}); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := st.Get(ctx, key); err == nil {
+			t.Errorf("%s reads as %q", key, r.Value)
+		}
+	}
+}
+
+func TestKeyFilesSayWhatIsWrong(t *testing.T) {
+	k16 := base64.StdEncoding.EncodeToString(make([]byte, 16))
+	for text, want := range map[string]string{
+		"":                        "no key",
+		"# only a comment\n\n":    "no key",
+		"abc":                     "line 1: want NAME:KEY",
+		"a b:" + k16:              "line 1: want NAME:KEY",
+		"a:***":                   "not base64",
+		"a:" + k16 + "\nb:YWJj":   `line 2: key "b" has 3 bytes, want 16, 24 or 32`,
+		"a:" + k16 + "\na:" + k16: "there twice",
+	} {
+		if _, err := sealed.ParseKeys([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", text, err, want)
+		}
+	}
+	if ks, err := sealed.ParseKeys([]byte("# the new one\nb:" + k16 + "\n\n a:" + k16 + " \n")); err != nil || len(ks) != 2 {
+		t.Errorf("%d keys, %v", len(ks), err)
+	}
+}
