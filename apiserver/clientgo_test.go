@@ -3,7 +3,9 @@ package apiserver_test
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -39,6 +41,8 @@ import (
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	"k8s.io/client-go/tools/pager"
 	toolswatch "k8s.io/client-go/tools/watch"
+
+	"sampan/apiserver"
 )
 
 // resources returns every resource that can be listed and watched, in every version.
@@ -494,4 +498,27 @@ func TestEventsReachBothAPIs(t *testing.T) {
 		t.Fatal("no event came")
 	}
 	var _ kubernetes.Interface = c
+}
+
+// refusals is a node that answers every request with an error, in plain text.
+type refusals struct{ code int }
+
+func (n refusals) NodeHandler(context.Context, string) (http.Handler, error) {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, `container "c" in pod "one" is waiting to start: ContainerCreating`, n.code)
+	}), nil
+}
+
+func TestWhyThereAreNoLogsIsSaid(t *testing.T) {
+	for code, is := range map[int]func(error) bool{400: apierrors.IsBadRequest, 404: apierrors.IsNotFound, 500: apierrors.IsInternalError} {
+		s := newMemory(t, func(cfg *apiserver.Config) { cfg.Nodes = refusals{code} })
+		made := must(t, s.Client(masters()), pod("one"))
+		if err := s.Client(masters()).Bind(t.Context(), podKey("one"), made.UID, "n"); err != nil {
+			t.Fatal(err)
+		}
+		_, err := clientset(t, listen(t, s)).CoreV1().Pods("default").GetLogs("one", &corev1.PodLogOptions{}).Stream(t.Context())
+		if !is(err) || code != 404 && !strings.Contains(err.Error(), "is waiting to start: ContainerCreating") {
+			t.Errorf("%d became %v", code, err)
+		}
+	}
 }

@@ -1,6 +1,7 @@
 package apiserver
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -54,8 +55,65 @@ func (x *exchange) connect() error {
 	r := x.r.Clone(x.r.Context())
 	r.URL = &url.URL{Path: path, RawQuery: query.Encode()}
 	r.RequestURI = r.URL.RequestURI()
-	handler.ServeHTTP(x.w, r)
-	return nil
+	if x.route.subresource != "log" {
+		handler.ServeHTTP(x.w, r)
+		return nil
+	}
+	answer := &nodeAnswer{ResponseWriter: x.w}
+	handler.ServeHTTP(answer, r)
+	return answer.err(x.req)
+}
+
+// nodeAnswer passes an answer of a node on, unless it is an error: nodes speak plain text, clients of the API
+// expect a Status.
+type nodeAnswer struct {
+	http.ResponseWriter
+	failed int // the code of an error
+	text   []byte
+}
+
+// nodeTextMax is how much of a node's error is kept, as in upstream.
+const nodeTextMax = 2048
+
+func (a *nodeAnswer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+func (a *nodeAnswer) WriteHeader(code int) {
+	if code >= http.StatusBadRequest {
+		a.failed = code
+		return
+	}
+	a.ResponseWriter.WriteHeader(code)
+}
+
+func (a *nodeAnswer) Write(p []byte) (int, error) {
+	if a.failed == 0 {
+		return a.ResponseWriter.Write(p)
+	}
+	a.text = append(a.text, p[:min(len(p), nodeTextMax-len(a.text))]...)
+	return len(p), nil
+}
+
+// Flush sends what there is of a log that is followed.
+func (a *nodeAnswer) Flush() {
+	if a.failed == 0 {
+		_ = http.NewResponseController(a.ResponseWriter).Flush() // a client that is gone shows in the next Write
+	}
+}
+
+// err returns the node's error, nil if there was none.
+func (a *nodeAnswer) err(r request) error {
+	if a.failed == 0 {
+		return nil
+	}
+	a.Header().Del("X-Content-Type-Options")
+	switch text := strings.TrimSpace(string(a.text)); a.failed {
+	case http.StatusBadRequest:
+		return apierrors.NewBadRequest(text)
+	case http.StatusInternalServerError:
+		return apierrors.NewInternalError(errors.New(text))
+	default:
+		return apierrors.NewGenericServerResponse(a.failed, "get", r.kind.GroupResource(), r.key.Name, text, 0, false)
+	}
 }
 
 // nodeRequest translates the path and query of a pod's subresource into those of the kubelet.
