@@ -8,6 +8,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"sampan/apiserver/mergeschema"
 )
 
 // Info is what a document says of the API as a whole.
@@ -29,7 +31,10 @@ func newCommonTypes() commonTypes {
 
 // V3 returns the version 3 document of the resources of one group version, as JSON.
 func V3(info Info, resources []Resource) ([]byte, error) {
-	s := newSchemas(true, resources)
+	s, err := newSchemas(true, resources)
+	if err != nil {
+		return nil, err
+	}
 	paths := object{}
 	for _, r := range resources {
 		for path, ops := range operations(r, newCommonTypes()) {
@@ -50,7 +55,10 @@ func V3(info Info, resources []Resource) ([]byte, error) {
 
 // V2 returns the version 2 document of all resources, as JSON.
 func V2(info Info, resources []Resource) ([]byte, error) {
-	s := newSchemas(false, resources)
+	s, err := newSchemas(false, resources)
+	if err != nil {
+		return nil, err
+	}
 	paths := object{}
 	for _, r := range resources {
 		for path, ops := range operations(r, newCommonTypes()) {
@@ -79,8 +87,12 @@ func V2Proto(document []byte) ([]byte, error) {
 }
 
 // newSchemas returns an empty collection that knows which types are kinds.
-func newSchemas(v3 bool, resources []Resource) *schemas {
-	s := &schemas{v3: v3, named: map[string]object{}, kinds: map[string][]schema.GroupVersionKind{}}
+func newSchemas(v3 bool, resources []Resource) (*schemas, error) {
+	merge, err := mergeschema.Load()
+	if err != nil {
+		return nil, err
+	}
+	s := &schemas{v3: v3, named: map[string]object{}, kinds: map[string][]schema.GroupVersionKind{}, merge: merge}
 	common := newCommonTypes()
 	add := func(t reflect.Type, gvk schema.GroupVersionKind) {
 		name := modelName(t)
@@ -105,7 +117,7 @@ func newSchemas(v3 bool, resources []Resource) *schemas {
 			}
 		}
 	}
-	return s
+	return s, nil
 }
 
 func (s *schemas) operationV3(op operation) object {

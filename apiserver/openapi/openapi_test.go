@@ -110,3 +110,30 @@ func TestVersion2HasAProtobufForm(t *testing.T) {
 		t.Errorf("%d bytes, %v", len(out), err)
 	}
 }
+
+func TestListsSayHowApplyMergesThem(t *testing.T) {
+	data, err := openapi.V3(openapi.Info{}, resources())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var doc any
+	if err := json.Unmarshal(data, &doc); err != nil {
+		t.Fatal(err)
+	}
+	property := func(typ, name string) map[string]any {
+		return at(t, doc, "components", "schemas", typ, "properties", name).(map[string]any)
+	}
+	if p := property("io.k8s.api.core.v1.Container", "ports"); p["x-kubernetes-list-type"] != "map" ||
+		!reflect.DeepEqual(p["x-kubernetes-list-map-keys"], []any{"containerPort", "protocol"}) {
+		t.Errorf("ports of a container: %v", p)
+	}
+	if p := property("io.k8s.api.core.v1.Container", "command"); p["x-kubernetes-list-type"] != "atomic" {
+		t.Errorf("command of a container: %v", p)
+	}
+	if p := property("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta", "finalizers"); p["x-kubernetes-list-type"] != "set" {
+		t.Errorf("finalizers: %v", p)
+	}
+	if s := at(t, doc, "components", "schemas", "io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector").(map[string]any); s["x-kubernetes-map-type"] != "atomic" {
+		t.Errorf("a label selector is %v", s["x-kubernetes-map-type"])
+	}
+}

@@ -3,7 +3,7 @@
 // strategic merge patch, and that the server validates fields itself.
 //
 // The documents are made from the Go types of k8s.io/api by reflection: names from their OpenAPIModelName methods,
-// texts from their SwaggerDoc methods, merge keys from their struct tags. The package is pure; the caller keeps what
+// texts from their SwaggerDoc methods, merge keys from their struct tags, and from package mergeschema how apply merges. The package is pure; the caller keeps what
 // it makes. It knows nothing of the server beyond the values that it is given.
 package openapi
 
@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	merge "sigs.k8s.io/structured-merge-diff/v6/schema"
 )
 
 // object is a JSON object. encoding/json writes its members in the order of their names.
@@ -22,6 +23,7 @@ type schemas struct {
 	v3    bool
 	named map[string]object // by model name
 	kinds map[string][]schema.GroupVersionKind
+	merge *merge.Schema // how server-side apply merges
 }
 
 // refPrefix is where documents keep their schemas.
@@ -66,6 +68,7 @@ func (s *schemas) of(t reflect.Type) object {
 // definition returns the schema of a named type.
 func (s *schemas) definition(t reflect.Type, name string) object {
 	out := s.inline(t)
+	s.addMergeRules(out, name)
 	if text := docs(t)[""]; text != "" {
 		out["description"] = text
 	}
@@ -77,6 +80,39 @@ func (s *schemas) definition(t reflect.Type, name string) object {
 		out["x-kubernetes-group-version-kind"] = list
 	}
 	return out
+}
+
+// addMergeRules adds to the schema of a named type how server-side apply merges its values, for clients that do the
+// same.
+func (s *schemas) addMergeRules(out object, name string) {
+	rules, ok := s.merge.FindNamedType(name)
+	if !ok || rules.Map == nil {
+		return
+	}
+	if rules.Map.ElementRelationship == merge.Atomic {
+		out["x-kubernetes-map-type"] = "atomic"
+	}
+	properties, _ := out["properties"].(object)
+	for _, f := range rules.Map.Fields {
+		property, ok := properties[f.Name].(object)
+		if !ok {
+			continue
+		}
+		if list := f.Type.Inlined.List; list != nil {
+			switch {
+			case list.ElementRelationship == merge.Atomic:
+				property["x-kubernetes-list-type"] = "atomic"
+			case len(list.Keys) > 0:
+				property["x-kubernetes-list-type"], property["x-kubernetes-list-map-keys"] = "map", list.Keys
+			default:
+				property["x-kubernetes-list-type"] = "set"
+			}
+		}
+		if m := f.Type.Inlined.Map; m != nil && m.ElementRelationship == merge.Atomic ||
+			f.Type.ElementRelationship != nil && *f.Type.ElementRelationship == merge.Atomic {
+			property["x-kubernetes-map-type"] = "atomic"
+		}
+	}
 }
 
 // inline returns the schema of a type itself.
