@@ -95,6 +95,7 @@ type committer struct {
 	revision  int64
 	compacted int64
 	swept     int64
+	count     int64 // keys
 	failed    error // set when it is unknown what the disk holds
 }
 
@@ -195,8 +196,12 @@ func (c *committer) apply(b buckets, r *request) error {
 		}
 		var err error
 		if w.Value == nil {
+			c.count--
 			err = b.keys.Delete([]byte(w.Key))
 		} else {
+			if previous[i] == (place{}) {
+				c.count++
+			}
 			err = b.keys.Put([]byte(w.Key), at)
 		}
 		if err != nil {
@@ -214,6 +219,7 @@ func (c *committer) save(b buckets) error {
 		b.setNumber(metaRevision, c.revision),
 		b.setNumber(metaCompacted, c.compacted),
 		b.setNumber(metaSwept, c.swept),
+		b.setNumber(metaCount, c.count),
 	)
 }
 

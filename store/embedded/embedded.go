@@ -13,6 +13,7 @@
 //	  revision   newest revision
 //	  compacted  history before this revision is gone
 //	  swept      events up to this revision have been looked at by the compaction
+//	  count      number of keys
 //	  restoring  there while a backup is being restored
 //	keys
 //	  KEY        the place of its newest record; deleted keys are not here

@@ -21,6 +21,7 @@ const (
 	metaRevision  = "revision"
 	metaCompacted = "compacted"
 	metaSwept     = "swept"
+	metaCount     = "count"
 	metaRestoring = "restoring"
 )
 
@@ -165,6 +166,7 @@ func create(tx *bolt.Tx) error {
 		b.setNumber(metaRevision, 0),
 		b.setNumber(metaCompacted, 0),
 		b.setNumber(metaSwept, 0),
+		b.setNumber(metaCount, 0),
 	)
 }
 
@@ -177,7 +179,7 @@ func check(tx *bolt.Tx) error {
 	if got := string(b.meta.Get([]byte(metaFormat))); got != format {
 		return fmt.Errorf("it has format %q, this version reads format %q", got, format)
 	}
-	for _, name := range []string{metaRevision, metaCompacted, metaSwept} {
+	for _, name := range []string{metaRevision, metaCompacted, metaSwept, metaCount} {
 		if len(b.meta.Get([]byte(name))) != 8 {
 			return fmt.Errorf("its %s is missing", name)
 		}

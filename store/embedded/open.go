@@ -65,6 +65,7 @@ func open(path string, opts Options, begin func(*bolt.DB) error) (*Store, error)
 			revision:  b.number(metaRevision),
 			compacted: b.number(metaCompacted),
 			swept:     b.number(metaSwept),
+			count:     b.number(metaCount),
 		}
 		return nil
 	})
