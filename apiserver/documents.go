@@ -137,7 +137,11 @@ func (d *documents) serve(w http.ResponseWriter, r *http.Request) bool {
 		w.WriteHeader(http.StatusNotModified)
 		return true
 	}
-	writeBytes(w, r, http.StatusOK, doc.media, doc.data)
+	data := doc.data
+	if strings.HasPrefix(doc.media, mediaJSON) && wantsPretty(r) {
+		data = indented(data)
+	}
+	writeBytes(w, r, http.StatusOK, doc.media, data)
 	return true
 }
 

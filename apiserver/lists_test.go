@@ -69,6 +69,38 @@ func TestLongListsAreWholeInEveryForm(t *testing.T) {
 	}
 }
 
+func TestPeopleGetIndentedAnswers(t *testing.T) {
+	s := newMemory(t)
+	for _, name := range []string{"a", "b"} {
+		if _, err := s.Client(masters()).Create(t.Context(), configMap(name), metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const maps = "/api/v1/namespaces/default/configmaps"
+	for path, want := range map[string]string{
+		maps:                    "{\n  \"kind\": \"ConfigMapList\"",
+		maps + "/a":             "\n  \"metadata\": {\n    \"name\": \"a\"",
+		maps + "/missing":       "{\n  \"kind\": \"Status\"",
+		"/api/v1":               "{\n  \"kind\": \"APIResourceList\"",
+		maps + "?pretty=false":  "{\"kind\":\"ConfigMapList\"",
+		"/version?pretty=false": "{\"major\"",
+	} {
+		rec := httptest.NewRecorder()
+		r := httptest.NewRequestWithContext(t.Context(), "GET", path, nil)
+		r.Header.Set("User-Agent", "curl/8.5.0")
+		s.Handler().ServeHTTP(rec, r)
+		if text := rec.Body.String(); !strings.Contains(text, want) || !json.Valid(rec.Body.Bytes()) {
+			t.Errorf("%s: %s, want %s", path, text, want)
+		}
+	}
+	rec := httptest.NewRecorder()
+	s.Handler().ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), "GET", maps+"?pretty=true", nil))
+	var list corev1.ConfigMapList
+	if err := json.Unmarshal(rec.Body.Bytes(), &list); err != nil || len(list.Items) != 2 || !strings.Contains(rec.Body.String(), "\n    {\n      \"kind\": \"ConfigMap\"") && !strings.Contains(rec.Body.String(), "\n    {\n      \"") {
+		t.Errorf("%v: %s", err, rec.Body)
+	}
+}
+
 func TestLongListsAreCompressedForClientsElsewhere(t *testing.T) {
 	s := newMemory(t)
 	for i := range 300 {

@@ -34,7 +34,7 @@ func (x *exchange) writeList(a accepted, l listed) error {
 	switch {
 	case a.media == mediaYAML:
 		var whole bytes.Buffer
-		if err = jsonList(v, l, meta, &whole); err == nil {
+		if err = jsonList(v, l, meta, false, &whole); err == nil {
 			var text []byte
 			if text, err = yaml.JSONToYAML(whole.Bytes()); err == nil {
 				_, err = out.Write(text)
@@ -43,7 +43,7 @@ func (x *exchange) writeList(a accepted, l listed) error {
 	case a.media == mediaProto:
 		err = protoList(v, l, meta, out)
 	default:
-		err = jsonList(v, l, meta, out)
+		err = jsonList(v, l, meta, wantsPretty(x.r), out)
 	}
 	switch {
 	case err == nil:
@@ -58,8 +58,8 @@ func (x *exchange) writeList(a accepted, l listed) error {
 	return apierrors.NewInternalError(err)
 }
 
-// jsonList writes a list, or a Table, as JSON.
-func jsonList(v *viewer, l listed, meta metav1.ListMeta, out io.Writer) error {
+// jsonList writes a list, or a Table, as JSON; pretty is for people.
+func jsonList(v *viewer, l listed, meta metav1.ListMeta, pretty bool, out io.Writer) error {
 	var head any = struct {
 		metav1.TypeMeta
 		Meta metav1.ListMeta `json:"metadata"`
@@ -78,10 +78,24 @@ func jsonList(v *viewer, l listed, meta metav1.ListMeta, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintf(out, `%s,"%s":[`, data[:len(data)-1], items); err != nil {
+	start, comma, end := fmt.Sprintf(`%s,"%s":[`, data[:len(data)-1], items), []byte(","), "]}\n"
+	if pretty {
+		start = fmt.Sprintf("%s,\n  %q: [\n    ", bytes.TrimSuffix(indented(data), []byte("\n}\n")), items)
+		comma, end = []byte(",\n    "), "\n  ]\n}\n"
+		plain := item
+		item = func(obj kind.Object) ([]byte, error) {
+			data, err := plain(obj)
+			if err != nil {
+				return nil, err
+			}
+			var out bytes.Buffer
+			err = json.Indent(&out, data, "    ", "  ")
+			return out.Bytes(), err
+		}
+	}
+	if _, err := io.WriteString(out, start); err != nil {
 		return err
 	}
-	comma := []byte(",")
 	for i, obj := range l.items {
 		if i > 0 {
 			if _, err := out.Write(comma); err != nil {
@@ -96,7 +110,7 @@ func jsonList(v *viewer, l listed, meta metav1.ListMeta, out io.Writer) error {
 			return err
 		}
 	}
-	_, err = io.WriteString(out, "]}\n")
+	_, err = io.WriteString(out, end)
 	return err
 }
 

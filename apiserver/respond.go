@@ -1,6 +1,7 @@
 package apiserver
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -65,8 +66,31 @@ func writeRuntimeObject(w http.ResponseWriter, r *http.Request, code int, a acce
 		if y, err := yaml.JSONToYAML(data); err == nil {
 			data, media = y, mediaYAML
 		}
+	} else if wantsPretty(r) {
+		data = indented(data)
 	}
 	writeBytes(w, r, code, media, data)
+}
+
+// wantsPretty reports whether a person reads the answer: one who says so, or uses curl or wget and does not say no.
+func wantsPretty(r *http.Request) bool {
+	agent := r.UserAgent()
+	if strings.Contains(r.URL.RawQuery, "pretty") {
+		if values, ok := r.URL.Query()["pretty"]; ok {
+			pretty, err := strconv.ParseBool(values[0])
+			return err != nil || pretty
+		}
+	}
+	return strings.HasPrefix(agent, "curl") || strings.HasPrefix(agent, "Wget")
+}
+
+// indented returns JSON for people.
+func indented(data []byte) []byte {
+	var out bytes.Buffer
+	if json.Indent(&out, data, "", "  ") != nil {
+		return data
+	}
+	return append(out.Bytes(), '\n')
 }
 
 // writeBytes writes a whole response, whose parts follow each other.
@@ -147,6 +171,9 @@ func (x *exchange) writeObject(code int, a accepted, obj kind.Object, shared boo
 	head, body, tail, err := v.message(obj)
 	if err != nil {
 		return apierrors.NewInternalError(err)
+	}
+	if a.media == mediaJSON && wantsPretty(x.r) {
+		body, tail = indented(body), nil
 	}
 	writeBytes(x.w, x.r, code, a.media, head, body, tail)
 	return nil
