@@ -52,7 +52,7 @@ func (b *bench) start() {
 	}
 	b.rt = rt
 	agent, err := node.New(node.Config{
-		Name: "n1", Client: b.api, Runtime: rt.Client(), Images: b.images, Events: b.events,
+		Name: "n1", Client: b.api, Tokens: b.api, Runtime: rt.Client(), Images: b.images, Events: b.events,
 		Root: b.dir + "/root", State: b.dir + "/state", PodLogs: b.dir + "/logs",
 		NodeAddresses: []netip.Addr{netip.MustParseAddr("127.0.0.1")},
 		Capacity:      func() (corev1.ResourceList, error) { return corev1.ResourceList{}, nil },

@@ -11,10 +11,13 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	corev1 "k8s.io/api/core/v1"
+	nodev1 "k8s.io/api/node/v1"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"sampan/kind"
 	"sampan/node/podconfig"
 	"sampan/node/podstate"
+	"sampan/view"
 )
 
 // stopMargin is what StopContainer may take beyond the grace period before the call is given up.
@@ -119,9 +122,9 @@ func (w *worker) runSandbox(ctx context.Context, pod *corev1.Pod, e podstate.Run
 	defer w.a.turn()()
 	ctx, cancel := context.WithTimeout(ctx, sandboxTimeout)
 	defer cancel()
-	handler := ""
-	if pod.Spec.RuntimeClassName != nil {
-		handler = *pod.Spec.RuntimeClassName
+	handler, err := w.runtimeHandler(pod)
+	if err != nil {
+		return podstate.SandboxFailed{Message: err.Error()}
 	}
 	resp, err := w.a.cfg.Runtime.RunPodSandbox(ctx, &runtimeapi.RunPodSandboxRequest{Config: cfg, RuntimeHandler: handler})
 	if err != nil {
@@ -137,6 +140,19 @@ func (w *worker) runSandbox(ctx context.Context, pod *corev1.Pod, e podstate.Run
 		ips = addresses(st.Status)
 	}
 	return podstate.SandboxStarted{ID: resp.PodSandboxId, IPs: ips}
+}
+
+// runtimeHandler returns the name by which the container runtime knows the pod's runtime class; "" is its default.
+func (w *worker) runtimeHandler(pod *corev1.Pod) (string, error) {
+	name := pod.Spec.RuntimeClassName
+	if name == nil || *name == "" {
+		return "", nil
+	}
+	class, ok := view.Get[*nodev1.RuntimeClass](w.a.cfg.Client.Snapshot(), kind.RuntimeClasses, "", *name)
+	if !ok {
+		return "", fmt.Errorf("RuntimeClass %q not found", *name)
+	}
+	return class.Handler, nil
 }
 
 // turn waits until few enough starts are under way; the result ends the turn.

@@ -3,12 +3,15 @@ package node_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
 	"google.golang.org/grpc"
 	corev1 "k8s.io/api/core/v1"
+	nodev1 "k8s.io/api/node/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -47,6 +50,10 @@ func kindOf(obj kind.Object) kind.ID {
 		return kind.PersistentVolumeClaims
 	case *corev1.Service:
 		return kind.Services
+	case *corev1.ServiceAccount:
+		return kind.ServiceAccounts
+	case *nodev1.RuntimeClass:
+		return kind.RuntimeClasses
 	}
 	return kind.Leases
 }
@@ -242,4 +249,11 @@ func (f *fakeEvents) reasons() []string {
 		}
 	}
 	return out
+}
+
+// said reports whether an event's message contains a text.
+func (f *fakeEvents) said(text string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.ContainsFunc(f.list, func(e events.Event) bool { return strings.Contains(e.Message, text) })
 }
