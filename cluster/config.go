@@ -31,6 +31,13 @@ type Config struct {
 	EtcdCA   string `json:"etcdCA,omitempty"`
 	EtcdCert string `json:"etcdCert,omitempty"`
 	EtcdKey  string `json:"etcdKey,omitempty"`
+	// EncryptionKeyFile has the keys that Secrets are encrypted with before they are stored: lines of NAME:KEY, the
+	// key 16, 24 or 32 bytes in base64. The first encrypts, the others only decrypt. "" stores them as they are.
+	EncryptionKeyFile string `json:"encryptionKeyFile,omitempty"`
+	// AuditLog is a file to which every request is written, as a line of JSON; "" for none. AuditPolicy narrows
+	// that: a file with a Policy of audit.k8s.io/v1.
+	AuditLog    string `json:"auditLog,omitempty"`
+	AuditPolicy string `json:"auditPolicy,omitempty"`
 	// Node says whether this process also runs pods.
 	Node *bool `json:"node,omitempty"`
 	// NodeName is the name of the node; "" means the host name.
@@ -40,6 +47,10 @@ type Config struct {
 	// ServiceCIDR is the range of the Services' addresses. The first is the API's and the tenth is the DNS
 	// server's.
 	ServiceCIDR string `json:"serviceCIDR,omitempty"`
+	// MaxRequests and MaxMutatingRequests bound the requests that the API server carries out at the same time, reads
+	// and writes; what is more is told to come back (429). Watches and other streams are not counted.
+	MaxRequests         int `json:"maxRequestsInFlight,omitempty"`
+	MaxMutatingRequests int `json:"maxMutatingRequestsInFlight,omitempty"`
 }
 
 // DefaultDataDir is where a server keeps its data when it is told nothing.
@@ -55,6 +66,9 @@ func DefaultConfig() Config {
 		Node:        &node,
 		PodCIDR:     "10.244.0.0/24",
 		ServiceCIDR: "10.96.0.0/16",
+
+		MaxRequests:         400,
+		MaxMutatingRequests: 200,
 	}
 }
 
@@ -81,16 +95,26 @@ type Settings struct {
 	Listen      netip.AddrPort
 	Kubeconfig  string
 	Etcd        *EtcdSettings // nil: the embedded store
+
+	EncryptionKeyFile, AuditLog, AuditPolicy string // "": none
 	Node        bool
 	NodeName    string
 	PodCIDR     netip.Prefix
 	ServiceCIDR netip.Prefix
+
+	MaxRequests, MaxMutatingRequests int
 }
 
 // Check parses the configuration, or says which value is wrong and what it should look like.
 func (c Config) Check() (Settings, error) {
-	s := Settings{Node: c.Node == nil || *c.Node, NodeName: c.NodeName, Kubeconfig: c.Kubeconfig}
+	s := Settings{
+		Node: c.Node == nil || *c.Node, NodeName: c.NodeName, Kubeconfig: c.Kubeconfig,
+		MaxRequests: c.MaxRequests, MaxMutatingRequests: c.MaxMutatingRequests,
+	}
 	var err error
+	if s.MaxRequests < 1 || s.MaxMutatingRequests < 1 {
+		return s, fmt.Errorf("max-requests-inflight %d and max-mutating-requests-inflight %d: want at least 1", s.MaxRequests, s.MaxMutatingRequests)
+	}
 	if s.DataDir, err = filepath.Abs(c.DataDir); err != nil || c.DataDir == "" {
 		return s, fmt.Errorf("data directory %q: not a path", c.DataDir)
 	}

@@ -172,6 +172,8 @@ func newAPI(ctx context.Context, s Settings, log *slog.Logger) (*api, error) {
 		ClientCAs:   a.pool,
 		TokenKey:    a.tokenKey,
 		PublicURL:   "https://" + reachable(s.Listen).String(),
+		MaxReadOnly: s.MaxRequests,
+		MaxMutating: s.MaxMutatingRequests,
 	})
 	if err != nil {
 		a.close()

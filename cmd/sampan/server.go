@@ -36,6 +36,8 @@ func addConfigFlags(cmd *cobra.Command) *configFlags {
 	f.StringVar(&c.cfg.NodeName, "node-name", "", "name of the node (default the host name)")
 	f.StringVar(&c.cfg.PodCIDR, "pod-cidr", c.cfg.PodCIDR, "range of the pods' addresses")
 	f.StringVar(&c.cfg.ServiceCIDR, "service-cidr", c.cfg.ServiceCIDR, "range of the Services' addresses")
+	f.IntVar(&c.cfg.MaxRequests, "max-requests-inflight", c.cfg.MaxRequests, "reads that are carried out at the same time; more are told to come back")
+	f.IntVar(&c.cfg.MaxMutatingRequests, "max-mutating-requests-inflight", c.cfg.MaxMutatingRequests, "the same for writes")
 	f.StringVar(&c.file, "config", "", "YAML file with the same settings; flags win over it")
 	return c
 }
@@ -60,6 +62,9 @@ func (c *configFlags) settings() (cluster.Settings, error) {
 		"node-name":    func() { cfg.NodeName = c.cfg.NodeName },
 		"pod-cidr":     func() { cfg.PodCIDR = c.cfg.PodCIDR },
 		"service-cidr": func() { cfg.ServiceCIDR = c.cfg.ServiceCIDR },
+
+		"max-requests-inflight":          func() { cfg.MaxRequests = c.cfg.MaxRequests },
+		"max-mutating-requests-inflight": func() { cfg.MaxMutatingRequests = c.cfg.MaxMutatingRequests },
 	} {
 		if c.set.Changed(name) {
 			set()
@@ -77,7 +82,8 @@ func (c *configFlags) arguments() []string {
 	var args []string
 	c.set.Visit(func(f *pflag.Flag) {
 		switch f.Name {
-		case "data-dir", "listen", "kubeconfig", "store", "etcd-ca", "etcd-cert", "etcd-key", "node", "node-name", "pod-cidr", "service-cidr", "config":
+		case "data-dir", "listen", "kubeconfig", "store", "etcd-ca", "etcd-cert", "etcd-key", "node", "node-name", "pod-cidr", "service-cidr", "config",
+			"max-requests-inflight", "max-mutating-requests-inflight":
 			args = append(args, "--"+f.Name+"="+f.Value.String())
 		}
 	})
