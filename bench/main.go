@@ -49,7 +49,7 @@ func (f figure) verdict() string {
 }
 
 func main() {
-	only := flag.String("only", ".", "measure what matches the regular expression: start, idle, api, watch, pods, restart")
+	only := flag.String("only", ".", "measure what matches the regular expression: start, idle, api, store, watch, pods")
 	jsonFile := flag.String("json", "", "also write the figures to a file")
 	flag.Parse()
 	if err := run(*only, *jsonFile); err != nil {
@@ -90,6 +90,7 @@ func run(only, jsonFile string) error {
 		{"start", measureStart},
 		{"idle", measureIdle},
 		{"api", measureAPI},
+		{"store", measureStore},
 		{"watch", measureWatch},
 		{"pods", measurePods},
 	} {
