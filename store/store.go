@@ -17,6 +17,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Record is one key at one revision.
@@ -121,12 +122,12 @@ func (e *ConflictError) Error() string {
 	return fmt.Sprintf("write of %s expected revision %d, found %d", e.Key, e.Expect, e.Current)
 }
 
-// CheckWrites returns an error for writes that cannot be one transaction: an empty key, a key that is written
+// CheckWrites returns an error for writes that cannot be one transaction: a key that does not begin with a slash, a key that is written
 // twice, an Expect that is no revision. Back ends call it first.
 func CheckWrites(writes []Write) error {
 	for i, w := range writes {
-		if w.Key == "" {
-			return errors.New("write with an empty key")
+		if !strings.HasPrefix(w.Key, "/") {
+			return fmt.Errorf("write of key %q, which does not begin with /", w.Key)
 		}
 		if w.Expect < AnyRevision {
 			return fmt.Errorf("write of %s expects revision %d, which cannot be", w.Key, w.Expect)

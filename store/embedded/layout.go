@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -184,12 +185,33 @@ func check(tx *bolt.Tx) error {
 			return fmt.Errorf("its %s is missing", name)
 		}
 	}
+	if err := checkKeys(b); err != nil {
+		return err
+	}
 	last, _ := b.history.Cursor().Last()
 	switch {
-	case last == nil && b.keys.Stats().KeyN > 0:
+	case last == nil && b.number(metaCount) > 0:
 		return errors.New("its history is missing")
 	case last != nil && len(last) != placeSize, last != nil && decodePlace(last).revision > b.number(metaRevision):
 		return errors.New("its history does not fit its revision")
+	}
+	return nil
+}
+
+// checkKeys looks at all keys, which takes some ten milliseconds for 100,000. Records have checksums and say what
+// key they are of, so with this nothing can be missing, or stand where it does not belong, unnoticed.
+func checkKeys(b buckets) error {
+	count, last := int64(0), []byte(nil)
+	cursor := b.keys.Cursor()
+	for key, at := cursor.First(); key != nil; key, at = cursor.Next() {
+		if key[0] != '/' || bytes.Compare(last, key) >= 0 || len(at) != placeSize {
+			return fmt.Errorf("its key %q does not belong behind %q", key, last)
+		}
+		last = key
+		count++
+	}
+	if want := b.number(metaCount); count != want {
+		return fmt.Errorf("%d keys of %d are found", count, want)
 	}
 	return nil
 }

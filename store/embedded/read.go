@@ -80,11 +80,6 @@ func (s *Store) List(ctx context.Context, prefix string, opts store.ListOptions)
 				Key: key, Value: copied(b.at(key, at).value), Revision: at.revision,
 			})
 		}
-		// Records have checksums; the index has this. A server that starts lists everything.
-		everything := strings.HasPrefix("/", prefix) && opts.After == "" && opts.Limit == 0 && list.Revision == newest
-		if count := b.number(metaCount); everything && int64(len(list.Records)) != count {
-			panic(damage(fmt.Sprintf("%d keys of %d are found", len(list.Records), count)))
-		}
 		return nil
 	})
 	if err != nil {

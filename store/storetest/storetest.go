@@ -228,6 +228,7 @@ func testNoChange(t *testing.T, s store.Store) {
 func testMalformed(t *testing.T, s store.Store) {
 	for _, writes := range [][]store.Write{
 		{put("", "1", 0)},
+		{put("a", "1", 0)},
 		{put("/a", "1", -2)},
 		{put("/a", "1", 0), put("/b", "1", 0), del("/a", store.AnyRevision)},
 	} {
