@@ -54,30 +54,20 @@ func newCache(ctx context.Context, st store.Store, kinds *kind.Registry, now fun
 	return c, nil
 }
 
-// fill takes everything from the store and forgets the history. The caller holds mu, or is alone.
+// fill takes everything from the store and forgets the history. The caller holds mu, or is alone. An error
+// leaves the cache as it was.
 func (c *cache) fill(ctx context.Context) error {
-	list, err := c.store.List(ctx, "/", store.ListOptions{})
+	// In pages, so that what is stored need not be in memory twice; all at once if that takes too long.
+	const page = 2000
+	world, claims, err := c.load(ctx, page)
+	if errors.Is(err, store.ErrCompacted) {
+		world, claims, err = c.load(ctx, 0)
+	}
 	if err != nil {
-		return fmt.Errorf("list the store: %w", err)
+		return err
 	}
-	c.world = view.World{}
-	c.claims = make(map[string]struct{})
-	for _, r := range list.Records {
-		if strings.HasPrefix(r.Key, claimPrefix) {
-			c.claims[r.Key] = struct{}{}
-			continue
-		}
-		key, k := c.parse(r.Key)
-		if k == nil {
-			continue // of a kind that this build does not serve: kept, not shown
-		}
-		obj, err := decodeStored(k, r.Value, r.Revision)
-		if err != nil {
-			return fmt.Errorf("decode %s at revision %d: %w", key, r.Revision, err)
-		}
-		c.world.Put(k.ID, obj, r.Revision)
-	}
-	c.world.Advance(list.Revision)
+	c.world, c.claims = *world, claims
+	revision := c.world.Revision()
 	// Whoever waits on an old history is woken, and finds a new one whose floor is above its revision.
 	for _, h := range c.byKind {
 		h.wake()
@@ -85,13 +75,44 @@ func (c *cache) fill(ctx context.Context) error {
 	if c.all != nil {
 		c.all.wake()
 	}
-	c.all = newHistory(list.Revision)
+	c.all = newHistory(revision)
 	c.byKind = make(map[kind.ID]*history)
 	for _, k := range c.kinds.All() {
-		c.byKind[k.ID] = newHistory(list.Revision)
+		c.byKind[k.ID] = newHistory(revision)
 	}
 	c.snap.Store(c.world.Snapshot())
 	return nil
+}
+
+// load reads the store at its newest revision.
+func (c *cache) load(ctx context.Context, page int) (*view.World, map[string]struct{}, error) {
+	world, claims := new(view.World), make(map[string]struct{})
+	opts := store.ListOptions{Limit: page}
+	for more := true; more; {
+		list, err := c.store.List(ctx, "/", opts)
+		if err != nil {
+			return nil, nil, fmt.Errorf("list the store: %w", err)
+		}
+		opts.At, more = list.Revision, list.More
+		for _, r := range list.Records {
+			opts.After = r.Key
+			if strings.HasPrefix(r.Key, claimPrefix) {
+				claims[r.Key] = struct{}{}
+				continue
+			}
+			key, k := c.parse(r.Key)
+			if k == nil {
+				continue // of a kind that this build does not serve: kept, not shown
+			}
+			obj, err := decodeStored(k, r.Value, r.Revision)
+			if err != nil {
+				return nil, nil, fmt.Errorf("decode %s at revision %d: %w", key, r.Revision, err)
+			}
+			world.Put(k.ID, obj, r.Revision)
+		}
+	}
+	world.Advance(opts.At)
+	return world, claims, nil
 }
 
 // parse splits a store key; k is nil if it is not an object of a known kind.
