@@ -359,6 +359,9 @@ func walkPods(k *tool) {
 	k.says("^uid=0", "exec", "one", "--", "id")
 	k.with("typed\n", "^typed$", "exec", "-i", "one", "--", "cat")
 	k.fails(7, "exit code 7", "exec", "one", "--", "sh", "-c", "exit 7")
+	k.Setenv("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", "false") // over SPDY, as older ones do
+	k.with("typed\n", "^typed$", "exec", "-i", "one", "--", "cat")
+	k.Setenv("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", "true")
 	k.file("there", "carried over\n")
 	k.says("", "cp", filepath.Join(k.dir, "there"), "one:/tmp/there")
 	k.says("^carried over$", "exec", "one", "--", "cat", "/tmp/there")

@@ -10,12 +10,10 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/proxy"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"sampan/kind"
@@ -79,50 +77,42 @@ func (a *Agent) runningID(w http.ResponseWriter, r *http.Request) string {
 }
 
 func (a *Agent) serveExec(w http.ResponseWriter, r *http.Request) {
-	if refused(w, r) {
-		return
-	}
 	id := a.runningID(w, r)
 	if id == "" {
 		return
 	}
 	q := r.URL.Query()
 	tty := flag(q, "tty")
+	s := streams{flag(q, "input"), flag(q, "output"), flag(q, "error") && !tty, tty}
 	resp, err := a.cfg.Runtime.Exec(r.Context(), &runtimeapi.ExecRequest{
-		ContainerId: id, Cmd: q["command"], Tty: tty,
-		Stdin: flag(q, "input"), Stdout: flag(q, "output"), Stderr: flag(q, "error") && !tty,
+		ContainerId: id, Cmd: q["command"], Tty: tty, Stdin: s.stdin, Stdout: s.stdout, Stderr: s.stderr,
 	})
 	if err != nil {
 		http.Error(w, text(err), http.StatusInternalServerError)
 		return
 	}
-	a.stream(w, r, resp.Url)
+	serveStream(w, r, resp.Url, s)
 }
 
 func (a *Agent) serveAttach(w http.ResponseWriter, r *http.Request) {
-	if refused(w, r) {
-		return
-	}
 	id := a.runningID(w, r)
 	if id == "" {
 		return
 	}
 	q := r.URL.Query()
 	tty := flag(q, "tty")
+	s := streams{flag(q, "input"), flag(q, "output"), flag(q, "error") && !tty, tty}
 	resp, err := a.cfg.Runtime.Attach(r.Context(), &runtimeapi.AttachRequest{
-		ContainerId: id, Tty: tty, Stdin: flag(q, "input"), Stdout: flag(q, "output"), Stderr: flag(q, "error") && !tty,
+		ContainerId: id, Tty: tty, Stdin: s.stdin, Stdout: s.stdout, Stderr: s.stderr,
 	})
 	if err != nil {
 		http.Error(w, text(err), http.StatusInternalServerError)
 		return
 	}
-	a.stream(w, r, resp.Url)
+	serveStream(w, r, resp.Url, s)
 }
 
 func (a *Agent) servePortForward(w http.ResponseWriter, r *http.Request) {
-	if refused(w, r) {
-		return
-	}
 	worker := a.find(w, r)
 	if worker == nil {
 		return
@@ -146,44 +136,7 @@ func (a *Agent) servePortForward(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, text(err), http.StatusInternalServerError)
 		return
 	}
-	a.stream(w, r, resp.Url)
-}
-
-// refused answers WebSocket requests that only offer protocols which CRI's streaming server does not speak
-// ("v5.channel.k8s.io" and tunnelled SPDY): kubectl then takes SPDY at once.
-func refused(w http.ResponseWriter, r *http.Request) bool {
-	if !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
-		return false
-	}
-	offered := strings.Split(strings.Join(r.Header.Values("Sec-WebSocket-Protocol"), ","), ",")
-	for _, p := range offered {
-		switch strings.TrimSpace(p) {
-		case "", "channel.k8s.io", "base64.channel.k8s.io", "v4.channel.k8s.io", "v4.base64.channel.k8s.io":
-			return false
-		}
-	}
-	http.Error(w, fmt.Sprintf("unable to upgrade: WebSocket protocols %q are not supported, use v4.channel.k8s.io or SPDY", offered), http.StatusBadRequest)
-	return true
-}
-
-// stream connects the client with the runtime's streaming server. Both sides speak SPDY or WebSocket; the bytes
-// pass through unread.
-func (a *Agent) stream(w http.ResponseWriter, r *http.Request, target string) {
-	location, err := url.Parse(target)
-	if err != nil {
-		http.Error(w, fmt.Sprintf("the container runtime gave a bad streaming address: %v", err), http.StatusInternalServerError)
-		return
-	}
-	handler := proxy.NewUpgradeAwareHandler(location, nil, false, true, streamError{})
-	handler.ServeHTTP(w, r)
-}
-
-// streamError answers a request whose connection to the runtime failed.
-type streamError struct{}
-
-// Error implements proxy.ErrorResponder.
-func (streamError) Error(w http.ResponseWriter, _ *http.Request, err error) {
-	http.Error(w, err.Error(), http.StatusInternalServerError)
+	serveStream(w, r, resp.Url, streams{})
 }
 
 func flag(q url.Values, name string) bool {

@@ -319,7 +319,7 @@ func TestRealPod(t *testing.T) {
 	if groups := m.sh(server, "web", "id"); !strings.Contains(groups, "2000") {
 		t.Errorf("id: %s", groups)
 	}
-	// kubectl offers WebSocket first; the refusal makes it take SPDY.
+	// kubectl takes WebSocket, and SPDY where that is refused.
 	u, err := url.Parse(server.URL + "/exec/default/web/web?command=hostname&output=1")
 	if err != nil {
 		t.Fatal(err)
