@@ -246,3 +246,41 @@ a      statefulset.apps/web   4          5m
 		t.Error(d)
 	}
 }
+
+func TestDaemonSets(t *testing.T) {
+	k := apps.DaemonSet()
+	d := kindtest.Created(t, k, workload).(*appsv1.DaemonSet)
+	if r := d.Spec.UpdateStrategy.RollingUpdate; d.Spec.UpdateStrategy.Type != "RollingUpdate" || r.MaxUnavailable.IntVal != 1 || r.MaxSurge.IntVal != 0 || *d.Spec.RevisionHistoryLimit != 10 {
+		t.Errorf("defaults: %+v", d.Spec)
+	}
+	const rolling = "spec.updateStrategy.rollingUpdate"
+	for _, c := range []struct {
+		patch string
+		want  []string
+	}{
+		{`{}`, nil},
+		{`{spec: {updateStrategy: {type: OnDelete}}}`, nil},
+		{`{spec: {updateStrategy: {type: Odd}}}`, []string{`spec.updateStrategy: Unsupported value: "Odd": supported values: "RollingUpdate", "OnDelete"`}},
+		{`{spec: {updateStrategy: {rollingUpdate: {maxUnavailable: 0}}}}`, []string{rolling + ".maxUnavailable: Required value: cannot be 0 when maxSurge is 0"}},
+		{`{spec: {updateStrategy: {rollingUpdate: {maxSurge: 10%}}}}`, []string{rolling + `.maxSurge: Invalid value: "10%": may not be set when maxUnavailable is non-zero`}},
+		{`{spec: {updateStrategy: {rollingUpdate: {maxUnavailable: 0, maxSurge: 101%}}}}`, []string{rolling + `.maxSurge: Invalid value: "101%": must not be greater than 100%`}},
+		{`{spec: {selector: {matchLabels: {app: b}}}}`, []string{"spec.template.metadata.labels: Invalid value"}},
+		{`{spec: {template: {spec: {restartPolicy: Never}}}}`, []string{`spec.template.spec.restartPolicy: Unsupported value: "Never": supported values: "Always"`}},
+		{`{spec: {minReadySeconds: -1}}`, []string{"spec.minReadySeconds: Invalid value: -1"}},
+	} {
+		t.Run(c.patch, func(t *testing.T) { kindtest.Check(t, kindtest.Create(t, k, workload, c.patch), c.want...) })
+	}
+	next, errs := kindtest.Update(t, k, d, `{spec: {template: {spec: {nodeSelector: {a: b}}}}}`)
+	kindtest.Check(t, errs)
+	if next.GetGeneration() != 2 || next.GetAnnotations()[appsv1.DeprecatedTemplateGeneration] != "2" {
+		t.Errorf("after a change of the template: generation %d, %v", next.GetGeneration(), next.GetAnnotations())
+	}
+	if next, _ := kindtest.Update(t, k, d, `{spec: {minReadySeconds: 1}}`); next.GetGeneration() != 2 || next.GetAnnotations()[appsv1.DeprecatedTemplateGeneration] != "1" {
+		t.Errorf("after another change: generation %d, %v", next.GetGeneration(), next.GetAnnotations())
+	}
+	if d := cmp.Diff(`NAME   DESIRED   CURRENT   READY   UP-TO-DATE   AVAILABLE   NODE SELECTOR   AGE   [CONTAINERS]   [IMAGES]   [SELECTOR]
+a      3         2         1       0            0           a=b             5m    c              i:1        app=a
+`, kindtest.Table(t, k, kindtest.Parse(t, k, workload, `{spec: {template: {spec: {nodeSelector: {a: b}}}}, status: {desiredNumberScheduled: 3, currentNumberScheduled: 2, numberReady: 1}}`))); d != "" {
+		t.Error(d)
+	}
+}
