@@ -30,8 +30,18 @@ func (s *Server) builtinAuthorizer(a auth.Attributes) (bool, string) {
 func (x *exchange) authorize() error { return x.authorizeVerb(x.route.verb) }
 
 // authorizeVerb asks whether the user may do something else with what the route leads to.
-func (x *exchange) authorizeVerb(verb string) error {
+func (x *exchange) authorizeVerb(verb string) error { return x.server.authorize(x.attributes(verb)) }
+
+// attributes describes the request as authorization and audit see it.
+func (x *exchange) attributes(verb string) auth.Attributes {
 	rt := x.route
+	if rt.resource == "" {
+		verb := strings.ToLower(x.r.Method)
+		if verb == "head" {
+			verb = "get"
+		}
+		return auth.Attributes{User: x.user, Verb: verb, Path: x.r.URL.Path}
+	}
 	a := auth.Attributes{
 		User: x.user, Verb: verb, Group: rt.gv.Group, Version: rt.gv.Version, Resource: rt.resource,
 		Subresource: rt.subresource, Namespace: rt.namespace, Name: rt.name,
@@ -46,7 +56,7 @@ func (x *exchange) authorizeVerb(verb string) error {
 			a.Name = selectedName(a.FieldSelector)
 		}
 	}
-	return x.server.authorize(a)
+	return a
 }
 
 // selectedName returns the one name that a field selector lets through, or "".
@@ -62,13 +72,8 @@ func selectedName(fieldSelector string) string {
 	return name
 }
 
-func (x *exchange) authorizePath() error {
-	verb := strings.ToLower(x.r.Method)
-	if verb == "head" {
-		verb = "get"
-	}
-	return x.server.authorize(auth.Attributes{User: x.user, Verb: verb, Path: x.r.URL.Path})
-}
+// authorizePath asks whether the user may use a path that is no resource's; the route is empty.
+func (x *exchange) authorizePath() error { return x.server.authorize(x.attributes("")) }
 
 // authorize returns upstream's error if the user may not.
 func (s *Server) authorize(a auth.Attributes) error {

@@ -27,6 +27,7 @@ type exchange struct {
 	user   auth.User
 	route  route
 	req    request // of the core; valid when the route leads to a kind
+	audit  *audited
 }
 
 // Handler returns the HTTP API. It ends its streams when the context of the request, and so the server's base
@@ -39,6 +40,7 @@ func (s *Server) Handler() http.Handler {
 		rec := &recorder{ResponseWriter: w}
 		x := &exchange{server: s, w: rec, r: r}
 		defer func() { s.metrics.done(x.measured(), rec.code(), time.Since(began)) }()
+		defer func() { x.endAudit(rec.code()) }()
 		defer s.recovered(rec, r)
 		x.serve(docs)
 	})
@@ -60,6 +62,10 @@ func (x *exchange) serve(docs *documents) {
 	s, w, r := x.server, x.w, x.r
 	sender, err := s.authenticate(r)
 	if err != nil {
+		if rt, ok := parseRoute(r, r.URL.Query()); ok {
+			x.route = rt
+		}
+		x.beginAudit(sender)
 		writeStatus(w, r, err)
 		return
 	}
@@ -75,6 +81,9 @@ func (x *exchange) serve(docs *documents) {
 	var isResource bool
 	if x.route, isResource = parseRoute(r, x.query); !isResource {
 		x.route = route{}
+	}
+	x.beginAudit(sender)
+	if !isResource {
 		if r.URL.Path == followPath {
 			if err := x.follow(); err != nil {
 				writeStatus(w, r, err)

@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/version"
 
 	"sampan/apiserver/admit"
+	"sampan/apiserver/audit"
 	"sampan/apiserver/auth"
 	"sampan/apiserver/auth/satoken"
 	"sampan/kind"
@@ -53,6 +54,9 @@ type Config struct {
 
 	// Nodes reaches the node agents for logs, exec, attach and port-forward; nil means that there are none.
 	Nodes NodeConnector
+
+	// Audit is where requests over HTTP are written down; nil for nowhere.
+	Audit *audit.Log
 
 	// Log is nil for silence.
 	Log     *slog.Logger

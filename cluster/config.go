@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -95,14 +96,14 @@ type Settings struct {
 	Listen      netip.AddrPort
 	Kubeconfig  string
 	Etcd        *EtcdSettings // nil: the embedded store
-
-	EncryptionKeyFile, AuditLog, AuditPolicy string // "": none
 	Node        bool
 	NodeName    string
 	PodCIDR     netip.Prefix
 	ServiceCIDR netip.Prefix
 
 	MaxRequests, MaxMutatingRequests int
+
+	EncryptionKeyFile, AuditLog, AuditPolicy string // "": none
 }
 
 // Check parses the configuration, or says which value is wrong and what it should look like.
@@ -110,6 +111,10 @@ func (c Config) Check() (Settings, error) {
 	s := Settings{
 		Node: c.Node == nil || *c.Node, NodeName: c.NodeName, Kubeconfig: c.Kubeconfig,
 		MaxRequests: c.MaxRequests, MaxMutatingRequests: c.MaxMutatingRequests,
+		EncryptionKeyFile: c.EncryptionKeyFile, AuditLog: c.AuditLog, AuditPolicy: c.AuditPolicy,
+	}
+	if c.AuditPolicy != "" && c.AuditLog == "" {
+		return s, errors.New("an audit policy needs an audit log to write to: set --audit-log")
 	}
 	var err error
 	if s.MaxRequests < 1 || s.MaxMutatingRequests < 1 {

@@ -1,12 +1,8 @@
 package cluster
 
 import (
-	"bytes"
 	"context"
-	"crypto/ecdsa"
 	cryptorand "crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -15,8 +11,8 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"net/netip"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -27,13 +23,13 @@ import (
 
 	"sampan/apiserver"
 	"sampan/apiserver/admit"
+	"sampan/apiserver/audit"
 	"sampan/apiserver/auth"
 	"sampan/client"
 	"sampan/client/events"
 	"sampan/controller"
 	"sampan/controller/all"
 	"sampan/controller/volume"
-	"sampan/internal/pki"
 	"sampan/kind"
 	"sampan/kind/registry"
 	"sampan/scheduler"
@@ -86,11 +82,16 @@ func Run(ctx context.Context, s Settings, log *slog.Logger, ready io.Writer) err
 		return apiserver.Serve(ctx, listener, api.tls(), api.server.Handler(), log)
 	})
 	report.ready(PartAPI)
+	part("memory of the start", giveBack)
 
 	self := api.server.Client(auth.User{Name: "system:sampan", Groups: []string{"system:masters"}})
 	recorder := events.New(events.Config{Client: self, Kinds: api.kinds, Now: time.Now, Log: log})
 	part("event recorder", recorder.Run)
 	part("API server's cache", api.server.Run)
+	part("certificates", func(ctx context.Context) error { return api.keepFresh(ctx, s, log) })
+	if api.audit != nil {
+		part("audit log", api.audit.Run)
+	}
 	part("administrator's socket", func(ctx context.Context) error { return serveAdmin(ctx, s, api.store, log) })
 	part("controllers", func(ctx context.Context) error {
 		if err := ensureStorageClass(ctx, self); err != nil {
@@ -128,17 +129,28 @@ func Run(ctx context.Context, s Settings, log *slog.Logger, ready io.Writer) err
 	return nil
 }
 
+// giveBack gives the memory that only the start needed back to the system, once the rush is over: filling the
+// cache leaves as much garbage as there is in the store, and an idle server would keep it for minutes.
+func giveBack(ctx context.Context) error {
+	over := time.NewTimer(3 * time.Second)
+	defer over.Stop()
+	select {
+	case <-over.C:
+		debug.FreeOSMemory()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
+}
+
 // api is the API server with what it stands on.
 type api struct {
 	server *apiserver.Server
 	store  store.Store
 	kinds  *kind.Registry
-	ca     *pki.CA
-	cert   tls.Certificate
-	pool   *x509.CertPool
-	// tokenKey signs the tokens of service accounts.
-	tokenKey *ecdsa.PrivateKey
-	nodes    *nodeHandlers
+	identities
+	audit *audit.Log // nil: none
+	nodes *nodeHandlers
 }
 
 func newAPI(ctx context.Context, s Settings, log *slog.Logger) (*api, error) {
@@ -148,8 +160,17 @@ func newAPI(ctx context.Context, s Settings, log *slog.Logger) (*api, error) {
 		a.store, err = openStore(ctx, s, log)
 		return err
 	})
-	start.Go(func() error { return a.certificates(s) })
+	start.Go(func() error { return a.identities.prepare(s, time.Now()) })
 	if err := start.Wait(); err != nil {
+		a.close()
+		return nil, err
+	}
+	served, err := encrypted(ctx, s, a.store)
+	if err != nil {
+		a.close()
+		return nil, err
+	}
+	if a.audit, err = openAudit(s, log); err != nil {
 		a.close()
 		return nil, err
 	}
@@ -157,9 +178,8 @@ func newAPI(ctx context.Context, s Settings, log *slog.Logger) (*api, error) {
 	if _, err := cryptorand.Read(seed[:]); err != nil {
 		return nil, fmt.Errorf("randomness for generated names: %w", err)
 	}
-	var err error
 	a.server, err = apiserver.New(apiserver.Config{
-		Store:       a.store,
+		Store:       served,
 		Kinds:       a.kinds,
 		Admission:   admit.Default(admit.Config{}),
 		Now:         time.Now,
@@ -171,6 +191,7 @@ func newAPI(ctx context.Context, s Settings, log *slog.Logger) (*api, error) {
 		Version:     APIVersion(),
 		ClientCAs:   a.pool,
 		TokenKey:    a.tokenKey,
+		Audit:       a.audit,
 		PublicURL:   "https://" + reachable(s.Listen).String(),
 		MaxReadOnly: s.MaxRequests,
 		MaxMutating: s.MaxMutatingRequests,
@@ -180,54 +201,6 @@ func newAPI(ctx context.Context, s Settings, log *slog.Logger) (*api, error) {
 		return nil, err
 	}
 	return a, nil
-}
-
-// certificates makes or loads the CA, the server's and the administrator's certificates, and the kubeconfig.
-func (a *api) certificates(s Settings) error {
-	now := time.Now()
-	ca, err := pki.EnsureCA(s.pkiDir(), "sampan-ca", now)
-	if err != nil {
-		return fmt.Errorf("certificate authority: %w", err)
-	}
-	ips := []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.IPv6Loopback(), s.APIServiceIP(), s.gateway()}
-	if !s.Listen.Addr().IsUnspecified() {
-		ips = append(ips, s.Listen.Addr())
-	}
-	ips = append(ips, machineAddresses()...)
-	serving, err := ca.Ensure(s.pkiDir(), "apiserver", pki.Request{
-		CommonName: "sampan-apiserver",
-		DNSNames:   []string{"localhost", s.NodeName, "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc." + clusterDomain},
-		IPs:        ips,
-		Server:     true,
-	}, now)
-	if err != nil {
-		return fmt.Errorf("certificate of the API server: %w", err)
-	}
-	admin, err := ca.Ensure(s.pkiDir(), "admin", pki.Request{
-		CommonName: "kubernetes-admin", Organizations: []string{"system:masters"}, Client: true,
-	}, now)
-	if err != nil {
-		return fmt.Errorf("certificate of the administrator: %w", err)
-	}
-	if a.cert, err = serving.TLS(); err != nil {
-		return fmt.Errorf("certificate of the API server: %w", err)
-	}
-	if a.tokenKey, err = pki.EnsureKey(s.pkiDir(), "service-account"); err != nil {
-		return fmt.Errorf("key for the tokens of service accounts: %w", err)
-	}
-	a.ca, a.pool = ca, x509.NewCertPool()
-	a.pool.AddCert(ca.Certificate)
-	return writeKubeconfig(s.Kubeconfig, s.Listen, bytes.TrimSpace(ca.CertPEM), admin.CertPEM, admin.KeyPEM)
-}
-
-func (a *api) tls() *tls.Config {
-	return &tls.Config{
-		MinVersion:   tls.VersionTLS12,
-		Certificates: []tls.Certificate{a.cert},
-		// Who sends a certificate that is no good is told so by the API, as by upstream's.
-		ClientAuth: tls.RequestClientCert,
-		ClientCAs:  a.pool,
-	}
 }
 
 func (a *api) close() {

@@ -32,6 +32,9 @@ func addConfigFlags(cmd *cobra.Command) *configFlags {
 	f.StringVar(&c.cfg.EtcdCA, "etcd-ca", "", "PEM file of the authority that signed etcd's certificate")
 	f.StringVar(&c.cfg.EtcdCert, "etcd-cert", "", "PEM file of the client certificate for etcd")
 	f.StringVar(&c.cfg.EtcdKey, "etcd-key", "", "PEM file of the key of --etcd-cert")
+	f.StringVar(&c.cfg.EncryptionKeyFile, "encryption-key-file", "", "file with the keys that Secrets are stored encrypted with: lines of NAME:BASE64, the first encrypts")
+	f.StringVar(&c.cfg.AuditLog, "audit-log", "", "file to write every request to, as lines of JSON")
+	f.StringVar(&c.cfg.AuditPolicy, "audit-policy", "", "file with a Policy of audit.k8s.io/v1 that says what is written to the audit log (default everything, without bodies)")
 	f.BoolVar(&c.node, "node", true, "run pods in this process too")
 	f.StringVar(&c.cfg.NodeName, "node-name", "", "name of the node (default the host name)")
 	f.StringVar(&c.cfg.PodCIDR, "pod-cidr", c.cfg.PodCIDR, "range of the pods' addresses")
@@ -63,6 +66,10 @@ func (c *configFlags) settings() (cluster.Settings, error) {
 		"pod-cidr":     func() { cfg.PodCIDR = c.cfg.PodCIDR },
 		"service-cidr": func() { cfg.ServiceCIDR = c.cfg.ServiceCIDR },
 
+		"encryption-key-file": func() { cfg.EncryptionKeyFile = c.cfg.EncryptionKeyFile },
+		"audit-log":           func() { cfg.AuditLog = c.cfg.AuditLog },
+		"audit-policy":        func() { cfg.AuditPolicy = c.cfg.AuditPolicy },
+
 		"max-requests-inflight":          func() { cfg.MaxRequests = c.cfg.MaxRequests },
 		"max-mutating-requests-inflight": func() { cfg.MaxMutatingRequests = c.cfg.MaxMutatingRequests },
 	} {
@@ -83,7 +90,7 @@ func (c *configFlags) arguments() []string {
 	c.set.Visit(func(f *pflag.Flag) {
 		switch f.Name {
 		case "data-dir", "listen", "kubeconfig", "store", "etcd-ca", "etcd-cert", "etcd-key", "node", "node-name", "pod-cidr", "service-cidr", "config",
-			"max-requests-inflight", "max-mutating-requests-inflight":
+			"max-requests-inflight", "max-mutating-requests-inflight", "encryption-key-file", "audit-log", "audit-policy":
 			args = append(args, "--"+f.Name+"="+f.Value.String())
 		}
 	})

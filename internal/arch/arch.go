@@ -41,10 +41,10 @@ const Rules = `
 	store < store/internal/* < store/*;
 	store < store/storetest;
 	view, kind/*, apiserver/auth < apiserver/auth/rbac < apiserver/auth/nodeauth;
-	apiserver/auth < apiserver/auth/satoken;
+	apiserver/auth < apiserver/auth/satoken, apiserver/audit;
 	NONE < apiserver/mergeschema < apiserver/openapi;
 	apiserver/mergeschema < apiserver;
-	store, view, apiserver/patch, apiserver/admit, apiserver/auth/nodeauth, apiserver/auth/satoken, apiserver/openapi < apiserver;
+	store, view, apiserver/patch, apiserver/admit, apiserver/auth/nodeauth, apiserver/auth/satoken, apiserver/audit, apiserver/openapi < apiserver;
 
 	# Shells: they see the cluster through a client.
 	plan, view < client < client/events, client/remote, client/clienttest;

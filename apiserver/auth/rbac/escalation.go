@@ -141,11 +141,7 @@ func describe(r rbacv1.PolicyRule) string {
 		{"ResourceNames", r.ResourceNames}, {"Verbs", r.Verbs},
 	} {
 		if len(f.values) > 0 {
-			quoted := make([]string, len(f.values))
-			for i, v := range f.values {
-				quoted[i] = fmt.Sprintf("%q", v)
-			}
-			parts = append(parts, f.name+":["+strings.Join(quoted, ", ")+"]")
+			parts = append(parts, fmt.Sprintf("%s:%q", f.name, f.values))
 		}
 	}
 	return "{" + strings.Join(parts, ", ") + "}"
