@@ -35,7 +35,7 @@ func TestResourceQuotas(t *testing.T) {
 	}
 	_, errs := kindtest.Update(t, k, kindtest.Created(t, k, `{spec: {hard: {pods: "1"}}}`), `{spec: {scopes: [Terminating]}}`)
 	kindtest.Check(t, errs, `spec.scopes: Invalid value: ["Terminating"]: field is immutable`)
-	if d := cmp.Diff(`NAME   REQUEST                           LIMIT                    AGE
+	if d := cmp.Diff(`NAME   REQUEST                           LIMIT                  AGE
 a      pods: 1/2, requests.cpu: 500m/1   limits.memory: 0/1Gi   5m
 `, kindtest.Table(t, k, kindtest.Parse(t, k, `{status: {hard: {pods: "2", requests.cpu: "1", limits.memory: 1Gi}, used: {pods: "1", requests.cpu: 500m}}}`))); d != "" {
 		t.Error(d)
