@@ -168,6 +168,7 @@ func (x *exchange) followed(text string) (*watcher, error) {
 
 // streamFollowed writes the events until the client goes away, or is so slow that the history runs out.
 func (x *exchange) streamFollowed(f *follower, a accepted, viewers map[kind.ID]*viewer) {
+	defer x.server.metrics.begin(x.measured())()
 	ctx := x.r.Context()
 	h := x.w.Header()
 	h.Set("Content-Type", mediaProto+";stream=watch")

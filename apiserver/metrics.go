@@ -171,7 +171,7 @@ func (s *Server) serveMetrics(w http.ResponseWriter, r *http.Request) bool {
 func knownPath(path string) string {
 	first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
 	switch first {
-	case "api", "apis", "healthz", "livez", "readyz", "metrics", "openapi", "version":
+	case "api", "apis", "healthz", "livez", "readyz", "metrics", "openapi", "sampan", "version":
 		return "/" + first
 	}
 	return ""
