@@ -55,6 +55,7 @@ func (s *Server) create(ctx context.Context, r request, obj kind.Object, opts me
 			r.warning(w)
 		}
 	}
+	defer s.quotaTurn(r, admit.Create)()
 	for attempt := 1; ; attempt++ {
 		r.key.Name = obj.GetName()
 		claims, release, err := s.allocate(r, obj, nil)

@@ -1,6 +1,8 @@
 package apiserver
 
 import (
+	"hash/fnv"
+
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"sampan/apiserver/admit"
@@ -37,6 +39,27 @@ func (s *Server) charge(r request, verb string, obj, cur kind.Object) ([]store.W
 		})
 	}
 	return writes, nil
+}
+
+// quotaTurn waits until no other request of this server is charging the quotas of the namespace; the result ends the
+// turn. Without it, of many requests at once all but one would find the quota changed when they come to commit, and
+// begin again. Requests that charge nothing do not wait.
+func (s *Server) quotaTurn(r request, verb string) (end func()) {
+	if !admit.Chargeable(verb, r.kind.ID, r.subresource) || r.key.Namespace == "" {
+		return func() {}
+	}
+	snap := s.cache.snapshot()
+	if snap.Len(kind.ResourceQuotas) == 0 {
+		return func() {}
+	}
+	for range snap.All(kind.ResourceQuotas, r.key.Namespace) {
+		h := fnv.New32a()
+		h.Write([]byte(r.key.Namespace))
+		turn := &s.quotaTurns[h.Sum32()%uint32(len(s.quotaTurns))]
+		turn.Lock()
+		return turn.Unlock
+	}
+	return func() {}
 }
 
 // isQuotaKey reports whether a key of the store is a resource quota's.

@@ -95,6 +95,8 @@ type Server struct {
 	unstored     []unstored
 
 	randomMu sync.Mutex // guards cfg.Random
+	// quotaTurns let the requests that charge one namespace's quotas through one by one; see quotaTurn.
+	quotaTurns [16]sync.Mutex
 }
 
 // New returns a server whose cache shows the newest state of the store.

@@ -138,6 +138,7 @@ func (s *Server) replace(ctx context.Context, r request, next, cur kind.Object, 
 		}
 		return s.remove(ctx, r, next, cur)
 	}
+	defer s.quotaTurn(r, admit.Update)()
 	claims, _, err := s.allocate(r, next, cur)
 	if err != nil {
 		return nil, err

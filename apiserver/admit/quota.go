@@ -21,7 +21,7 @@ import (
 // on condition that it still has the resourceVersion that snap shows; so no two writers can use the same rest of
 // a quota. On a conflict the caller asks again with a newer snapshot.
 func ChargeQuotas(req *Request, snap *view.Snapshot, now time.Time) ([]*corev1.ResourceQuota, error) {
-	if !chargeable(req) || snap.Len(kind.ResourceQuotas) == 0 {
+	if req.Namespace == "" || req.Object == nil || snap.Len(kind.ResourceQuotas) == 0 || !Chargeable(req.Verb, req.Kind.ID, req.Subresource) {
 		return nil, nil
 	}
 	var usage corev1.ResourceList // of the object, once it is needed
@@ -55,21 +55,18 @@ func ChargeQuotas(req *Request, snap *view.Snapshot, now time.Time) ([]*corev1.R
 	return charged, nil
 }
 
-// chargeable reports whether a request can use more of a quota. What is deleted is given back by the controller
-// that counts.
-func chargeable(req *Request) bool {
-	if req.Namespace == "" || req.Object == nil || !req.Kind.Namespaced {
-		return false
-	}
-	switch req.Verb {
+// Chargeable reports whether requests of a verb for a kind or its subresource can use more of a quota. What is deleted
+// is given back by the controller that counts.
+func Chargeable(verb string, id kind.ID, subresource string) bool {
+	switch verb {
 	case Create:
-		return req.Subresource == ""
+		return subresource == ""
 	case Update:
-		switch req.Kind.ID {
+		switch id {
 		case kind.Services, kind.PersistentVolumeClaims:
-			return req.Subresource == ""
+			return subresource == ""
 		case kind.Pods:
-			return req.Subresource == "resize"
+			return subresource == "resize"
 		}
 	}
 	return false
