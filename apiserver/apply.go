@@ -122,8 +122,12 @@ func decodeApply(data []byte, fieldValidation string, warn func(string)) (*unstr
 		}
 	}
 	// The library reads metadata without looking, so its shape is checked here.
-	if _, ok := wanted.Object["metadata"].(map[string]any); wanted.Object["metadata"] != nil && !ok {
+	meta, ok := wanted.Object["metadata"].(map[string]any)
+	switch {
+	case wanted.Object["metadata"] != nil && !ok:
 		return nil, apierrors.NewBadRequest("error decoding YAML: metadata is not an object")
+	case meta["managedFields"] != nil:
+		return nil, apierrors.NewBadRequest("metadata.managedFields must be nil")
 	}
 	return wanted, nil
 }

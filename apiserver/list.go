@@ -54,6 +54,9 @@ func (s *Server) list(ctx context.Context, r request, opts listOptions) (listed,
 			return listed{}, err
 		}
 		after, at = token.Start, token.Revision
+		if err := s.waitForRevision(ctx, at); err != nil { // another server of the same store handed it out
+			return listed{}, err
+		}
 	case opts.revision != "" && opts.revision != "0":
 		revision, err := parseRevision(opts.revision)
 		if err != nil {
@@ -187,7 +190,7 @@ func parseContinue(text string) (continueToken, error) {
 	if err == nil {
 		err = json.Unmarshal(data, &t)
 	}
-	if err != nil || t.Version != "meta.k8s.io/v1" || !strings.Contains(t.Start, "/") {
+	if err != nil || t.Version != "meta.k8s.io/v1" || t.Revision < 0 || !strings.Contains(t.Start, "/") {
 		return t, apierrors.NewBadRequest("continue key is not valid: it is not one that this server handed out")
 	}
 	return t, nil

@@ -2,6 +2,7 @@ package apiserver_test
 
 import (
 	"compress/gzip"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -129,5 +130,15 @@ func TestLongListsAreCompressedForClientsElsewhere(t *testing.T) {
 	var list corev1.ConfigMapList
 	if err := json.Unmarshal(data, &list); err != nil || len(list.Items) != 300 {
 		t.Errorf("%v, %d items", err, len(list.Items))
+	}
+}
+
+func TestPagesOfARevisionThatIsNotThereYetAreNotServed(t *testing.T) {
+	s := newMemory(t)
+	token := base64.RawURLEncoding.EncodeToString([]byte(`{"v":"meta.k8s.io/v1","rv":1000000,"start":"default/a"}`))
+	rec := httptest.NewRecorder()
+	s.Handler().ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), "GET", "/api/v1/configmaps?limit=1&continue="+token, nil))
+	if rec.Code != http.StatusGatewayTimeout || !strings.Contains(rec.Body.String(), "Too large resource version: 1000000") {
+		t.Errorf("%d %s", rec.Code, rec.Body)
 	}
 }
