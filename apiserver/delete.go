@@ -90,7 +90,7 @@ func (s *Server) deletionStep(k *kind.Kind, cur kind.Object, opts metav1.DeleteO
 		requested = new(int64)
 		*requested = 1
 	}
-	finalizers := propagationFinalizers(cur.GetFinalizers(), opts)
+	finalizers := propagationFinalizers(cur.GetFinalizers(), opts, k.OrphanByDefault)
 	waits := len(finalizers) > 0 || len(specFinalizers(cur)) > 0
 
 	var grace int64
@@ -142,7 +142,7 @@ func (s *Server) deletionStep(k *kind.Kind, cur kind.Object, opts metav1.DeleteO
 
 // propagationFinalizers returns the finalizers with those that the garbage collector acts on as the options ask.
 // Without a wish, those that are there stay: an object made to be deleted in the foreground is.
-func propagationFinalizers(have []string, opts metav1.DeleteOptions) []string {
+func propagationFinalizers(have []string, opts metav1.DeleteOptions, orphanByDefault bool) []string {
 	orphan, foreground := slices.Contains(have, metav1.FinalizerOrphanDependents), slices.Contains(have, metav1.FinalizerDeleteDependents)
 	switch {
 	case opts.OrphanDependents != nil:
@@ -150,6 +150,8 @@ func propagationFinalizers(have []string, opts metav1.DeleteOptions) []string {
 	case opts.PropagationPolicy != nil:
 		orphan = *opts.PropagationPolicy == metav1.DeletePropagationOrphan
 		foreground = *opts.PropagationPolicy == metav1.DeletePropagationForeground
+	case orphanByDefault && !foreground:
+		orphan = true
 	}
 	var out []string
 	for _, f := range have {

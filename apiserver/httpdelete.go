@@ -8,6 +8,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/yaml"
+
+	"sampan/kind"
 )
 
 // deleteOptions reads the options of a deletion from the body, or from the query if there is no body.
@@ -48,6 +50,13 @@ func (x *exchange) deleteOptions() (metav1.DeleteOptions, error) {
 // the object's last state where upstream answers with a Status.
 const preferObject = "return=representation"
 
+// warnOfOrphans tells who deletes Jobs without a wish about their Pods that these stay.
+func (x *exchange) warnOfOrphans(opts metav1.DeleteOptions) {
+	if x.req.kind.ID == kind.Jobs && opts.PropagationPolicy == nil && opts.OrphanDependents == nil {
+		x.warning("child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this warning")
+	}
+}
+
 func (x *exchange) delete() error {
 	a, err := x.negotiated(false, asTable, asPartial)
 	if err != nil {
@@ -57,6 +66,7 @@ func (x *exchange) delete() error {
 	if err != nil {
 		return err
 	}
+	x.warnOfOrphans(opts)
 	obj, removed, err := x.server.delete(x.r.Context(), x.req, opts)
 	if err != nil {
 		return err
@@ -89,6 +99,7 @@ func (x *exchange) deleteCollection() error {
 	if err != nil {
 		return err
 	}
+	x.warnOfOrphans(opts)
 	items, err := x.server.deleteCollection(x.r.Context(), x.req, sel, opts)
 	if err != nil {
 		return err

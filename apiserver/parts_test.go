@@ -189,6 +189,19 @@ func TestJobSelectsItsOwnPods(t *testing.T) {
 		job.Spec.Selector.MatchLabels[batchv1.ControllerUidLabel] != string(job.UID) {
 		t.Errorf("the job %s %s has the labels %v and selects %v", job.Name, job.UID, labels, job.Spec.Selector)
 	}
+	// Jobs are of the first days: who deletes one without a wish leaves its pods.
+	if err := c.BatchV1().Jobs("default").Delete(t.Context(), job.Name, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if job, err := c.BatchV1().Jobs("default").Get(t.Context(), job.Name, metav1.GetOptions{}); err != nil || !slices.Contains(job.Finalizers, metav1.FinalizerOrphanDependents) {
+		t.Errorf("deleted without a wish: %+v %v", job, err)
+	}
+	if err := c.BatchV1().Jobs("default").Delete(t.Context(), job.Name, metav1.DeleteOptions{PropagationPolicy: new(metav1.DeletePropagationBackground)}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.BatchV1().Jobs("default").Get(t.Context(), job.Name, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+		t.Errorf("deleted in the background: %v", err)
+	}
 }
 
 func TestReplicationControllersScale(t *testing.T) {

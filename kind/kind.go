@@ -71,6 +71,10 @@ type Kind struct {
 	// Versions are the further versions in which the same objects are served.
 	Versions []Version
 
+	// OrphanByDefault says that a deletion which does not say what becomes of the dependents leaves them, as kinds of the
+	// first days do.
+	OrphanByDefault bool
+
 	// GracePeriod returns how long a deletion waits, in seconds, given what the caller asked for (nil: nothing).
 	// 0 means at once. A nil func means that the kind has no graceful deletion. now is not needed: the API
 	// server computes the time stamp.

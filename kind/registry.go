@@ -16,8 +16,9 @@ type Registry struct {
 	byGVK  map[schema.GroupVersionKind]*Kind
 	byType map[reflect.Type]*Kind
 
-	served []*Kind
-	byGVR  map[schema.GroupVersionResource]served
+	served   []*Kind
+	byServed map[schema.GroupVersionKind]*Kind
+	byGVR    map[schema.GroupVersionResource]served
 }
 
 // served is a kind in one of its versions; nil is the stored one.
@@ -35,6 +36,8 @@ func NewRegistry(kinds ...*Kind) *Registry {
 		byGVK:  make(map[schema.GroupVersionKind]*Kind, len(kinds)),
 		byType: make(map[reflect.Type]*Kind, len(kinds)),
 		byGVR:  make(map[schema.GroupVersionResource]served, len(kinds)),
+
+		byServed: make(map[schema.GroupVersionKind]*Kind, len(kinds)),
 	}
 	for _, k := range kinds {
 		t := reflect.TypeOf(k.New())
@@ -60,6 +63,7 @@ func (r *Registry) serve(k *Kind, v *Version) {
 		panic(fmt.Sprintf("%s is served twice", gvr))
 	}
 	r.byGVR[gvr] = served{k, v}
+	r.byServed[shown.GVK] = k
 	r.served = append(r.served, shown)
 }
 
@@ -79,8 +83,12 @@ func (r *Registry) All() []*Kind { return slices.Clone(r.kinds) }
 // ByID returns the kind, or nil.
 func (r *Registry) ByID(id ID) *Kind { return r.byID[id] }
 
-// ByGVK returns the kind, or nil.
+// ByGVK returns the kind that is stored as a version, or nil.
 func (r *Registry) ByGVK(gvk schema.GroupVersionKind) *Kind { return r.byGVK[gvk] }
+
+// ServedAs returns the kind that has the name in any of the versions in which it is served, or nil: references to
+// objects name the version that their writer knew.
+func (r *Registry) ServedAs(gvk schema.GroupVersionKind) *Kind { return r.byServed[gvk] }
 
 // Of returns the kind of a Go object, or nil.
 func (r *Registry) Of(obj Object) *Kind { return r.byType[reflect.TypeOf(obj)] }

@@ -48,6 +48,8 @@ type Typed[T Object] struct {
 
 	Versions []Version
 
+	OrphanByDefault bool
+
 	GracePeriod func(obj T, requested *int64) int64
 	Finalizers  func(obj T) []string
 
@@ -92,7 +94,10 @@ func (t Typed[T]) Kind() *Kind {
 		Validate:       func(obj Object) field.ErrorList { return nil },
 		ValidateUpdate: func(obj, old Object) field.ErrorList { return nil },
 		CreateOnUpdate: t.CreateOnUpdate,
-		Versions:       t.Versions,
+
+		OrphanByDefault: t.OrphanByDefault,
+
+		Versions: t.Versions,
 
 		Columns: t.Columns,
 		Row:     func(obj Object, now time.Time) []any { return t.Row(obj.(T), now) },

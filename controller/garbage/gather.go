@@ -127,7 +127,7 @@ func (c collector) ownerKey(namespace string, ref metav1.OwnerReference) (key vi
 	if err != nil {
 		return key, false
 	}
-	k := c.kinds.ByGVK(gv.WithKind(ref.Kind))
+	k := c.kinds.ServedAs(gv.WithKind(ref.Kind))
 	if k == nil || k.Namespaced && namespace == "" { // an owner must be in reach of its dependent
 		return key, false
 	}

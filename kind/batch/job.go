@@ -41,6 +41,8 @@ func Job() *kind.Kind {
 		PrepareStatus:  func(j, old *batchv1.Job) { j.Spec = *old.Spec.DeepCopy() },
 		ValidateStatus: validateJobStatus,
 
+		OrphanByDefault: true,
+
 		Columns: []metav1.TableColumnDefinition{
 			kind.NameColumn(),
 			kind.Column("Status", "string", "Whether it runs, waits or has ended, and how."),

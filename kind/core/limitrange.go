@@ -20,9 +20,9 @@ import (
 func LimitRange() *kind.Kind {
 	return kind.Typed[*corev1.LimitRange]{
 		ID: kind.LimitRanges, Version: corev1.SchemeGroupVersion, Name: "LimitRange", Singular: "limitrange",
-		ShortNames: []string{"limits"},
-		New:        func() *corev1.LimitRange { return new(corev1.LimitRange) },
-		NewList:    func() runtime.Object { return new(corev1.LimitRangeList) },
+		ShortNames: []string{"limits"}, CreateOnUpdate: true,
+		New:     func() *corev1.LimitRange { return new(corev1.LimitRange) },
+		NewList: func() runtime.Object { return new(corev1.LimitRangeList) },
 
 		Default: func(l *corev1.LimitRange) {
 			for i := range l.Spec.Limits {

@@ -48,6 +48,8 @@ func ReplicationController() *kind.Kind {
 			Set: func(rc *corev1.ReplicationController, replicas int32) { rc.Spec.Replicas = &replicas },
 		},
 
+		OrphanByDefault: true,
+
 		Columns: []metav1.TableColumnDefinition{
 			kind.NameColumn(),
 			kind.Column("Desired", "integer", "Pods wanted."),

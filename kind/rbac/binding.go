@@ -16,7 +16,7 @@ import (
 // RoleBinding returns the kind RoleBinding.
 func RoleBinding() *kind.Kind {
 	return kind.Typed[*rbacv1.RoleBinding]{
-		ID: kind.RoleBindings, Version: rbacv1.SchemeGroupVersion, Name: "RoleBinding", Singular: "rolebinding",
+		ID: kind.RoleBindings, Version: rbacv1.SchemeGroupVersion, Name: "RoleBinding", Singular: "rolebinding", CreateOnUpdate: true,
 		New:          func() *rbacv1.RoleBinding { return new(rbacv1.RoleBinding) },
 		NewList:      func() runtime.Object { return new(rbacv1.RoleBindingList) },
 		Default:      func(b *rbacv1.RoleBinding) { defaultBinding(&b.RoleRef, b.Subjects) },
@@ -35,7 +35,7 @@ func RoleBinding() *kind.Kind {
 // ClusterRoleBinding returns the kind ClusterRoleBinding.
 func ClusterRoleBinding() *kind.Kind {
 	return kind.Typed[*rbacv1.ClusterRoleBinding]{
-		ID: kind.ClusterRoleBindings, Version: rbacv1.SchemeGroupVersion, Name: "ClusterRoleBinding", Singular: "clusterrolebinding",
+		ID: kind.ClusterRoleBindings, Version: rbacv1.SchemeGroupVersion, Name: "ClusterRoleBinding", Singular: "clusterrolebinding", CreateOnUpdate: true,
 		Cluster:      true,
 		New:          func() *rbacv1.ClusterRoleBinding { return new(rbacv1.ClusterRoleBinding) },
 		NewList:      func() runtime.Object { return new(rbacv1.ClusterRoleBindingList) },

@@ -16,7 +16,7 @@ import (
 // Role returns the kind Role.
 func Role() *kind.Kind {
 	return kind.Typed[*rbacv1.Role]{
-		ID: kind.Roles, Version: rbacv1.SchemeGroupVersion, Name: "Role", Singular: "role",
+		ID: kind.Roles, Version: rbacv1.SchemeGroupVersion, Name: "Role", Singular: "role", CreateOnUpdate: true,
 		New:          func() *rbacv1.Role { return new(rbacv1.Role) },
 		NewList:      func() runtime.Object { return new(rbacv1.RoleList) },
 		ValidateName: validName,
@@ -32,7 +32,7 @@ func Role() *kind.Kind {
 // ClusterRole returns the kind ClusterRole.
 func ClusterRole() *kind.Kind {
 	return kind.Typed[*rbacv1.ClusterRole]{
-		ID: kind.ClusterRoles, Version: rbacv1.SchemeGroupVersion, Name: "ClusterRole", Singular: "clusterrole",
+		ID: kind.ClusterRoles, Version: rbacv1.SchemeGroupVersion, Name: "ClusterRole", Singular: "clusterrole", CreateOnUpdate: true,
 		Cluster:      true,
 		New:          func() *rbacv1.ClusterRole { return new(rbacv1.ClusterRole) },
 		NewList:      func() runtime.Object { return new(rbacv1.ClusterRoleList) },

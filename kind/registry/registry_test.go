@@ -434,7 +434,7 @@ func TestRegistryFindsAKindByAnyOfItsNames(t *testing.T) {
 	r := registry.New()
 	for _, k := range r.Served() {
 		found, version := r.ByGVR(k.GroupResource().WithVersion(k.GVK.Version))
-		if found == nil || (version == nil) != (found == k) || version != nil && version.GVK != k.GVK {
+		if r.ServedAs(k.GVK) != found || found == nil || (version == nil) != (found == k) || version != nil && version.GVK != k.GVK {
 			t.Errorf("%s is not found", k.GVK)
 		}
 	}
