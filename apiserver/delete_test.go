@@ -1,6 +1,8 @@
 package apiserver_test
 
 import (
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -263,5 +265,56 @@ func TestGeneratedNamesAreMadeFromTheirBase(t *testing.T) {
 			t.Errorf("name %q", made.Name)
 		}
 		seen[made.Name] = true
+	}
+}
+
+func TestCollectionsAreDeletedBySelectorAndLimit(t *testing.T) {
+	cfg := listen(t, newMemory(t))
+	api := clientset(t, cfg).CoreV1().ConfigMaps("default")
+	for _, name := range []string{"a", "b", "c", "d"} {
+		cm := configMap(name)
+		cm.Labels = map[string]string{"even": fmt.Sprint(name == "b" || name == "d")}
+		if _, err := api.Create(t.Context(), cm, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	left := func(want ...string) {
+		t.Helper()
+		list, err := api.List(t.Context(), metav1.ListOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, cm := range list.Items {
+			names = append(names, cm.Name)
+		}
+		if !slices.Equal(names, want) {
+			t.Errorf("left: %v, want %v", names, want)
+		}
+	}
+	all := []string{metav1.DryRunAll}
+	if err := api.DeleteCollection(t.Context(), metav1.DeleteOptions{DryRun: all}, metav1.ListOptions{}); err != nil {
+		t.Error(err)
+	}
+	left("a", "b", "c", "d")
+	if err := api.DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: "even=true"}); err != nil {
+		t.Error(err)
+	}
+	left("a", "c")
+	if err := api.DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{Limit: 1}); err != nil {
+		t.Error(err)
+	}
+	left("c")
+	foreground := metav1.DeletePropagationForeground
+	if err := api.DeleteCollection(t.Context(), metav1.DeleteOptions{PropagationPolicy: &foreground}, metav1.ListOptions{}); err != nil {
+		t.Error(err)
+	}
+	cm, err := api.Get(t.Context(), "c", metav1.GetOptions{})
+	if err != nil || cm.DeletionTimestamp == nil || !slices.Contains(cm.Finalizers, metav1.FinalizerDeleteDependents) {
+		t.Errorf("in the foreground: %v %+v", err, cm)
+	}
+	err = clientset(t, cfg).CoreV1().ConfigMaps("").DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{})
+	if !apierrors.IsMethodNotSupported(err) {
+		t.Errorf("in all namespaces at once: %v", err)
 	}
 }

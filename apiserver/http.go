@@ -190,7 +190,9 @@ func (x *exchange) object() error {
 	case "delete":
 		return x.delete()
 	case "deletecollection":
-		return x.deleteCollection()
+		if x.route.namespace != "" || !x.req.kind.Namespaced {
+			return x.deleteCollection()
+		}
 	}
 	return errMethod(x)
 }
@@ -224,5 +226,5 @@ func errNoPath(r *http.Request) error {
 }
 
 func errMethod(x *exchange) error {
-	return apierrors.NewMethodNotSupported(x.req.kind.GroupResource(), x.route.verb)
+	return apierrors.NewMethodNotSupported(x.req.groupResource(), x.route.verb)
 }

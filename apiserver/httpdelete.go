@@ -72,7 +72,7 @@ func (x *exchange) delete() error {
 		return err
 	}
 	if removed && x.req.kind.GracePeriod == nil && x.r.Header.Get("Prefer") != preferObject {
-		gr := x.req.kind.GroupResource()
+		gr := x.req.groupResource()
 		writeRuntimeObject(x.w, x.r, http.StatusOK, a, statusGVK, &metav1.Status{
 			Status:  metav1.StatusSuccess,
 			Details: &metav1.StatusDetails{Name: obj.GetName(), Group: gr.Group, Kind: gr.Resource, UID: obj.GetUID()},
@@ -100,7 +100,11 @@ func (x *exchange) deleteCollection() error {
 		return err
 	}
 	x.warnOfOrphans(opts)
-	items, err := x.server.deleteCollection(x.r.Context(), x.req, sel, opts)
+	limit, err := x.limit()
+	if err != nil {
+		return err
+	}
+	items, err := x.server.deleteCollection(x.r.Context(), x.req, sel, limit, opts)
 	if err != nil {
 		return err
 	}

@@ -22,10 +22,8 @@ func (x *exchange) list() error {
 	if err := x.checkMatch(opts.revision, opts.match, opts.continu, false); err != nil {
 		return err
 	}
-	if limit := x.query.Get("limit"); limit != "" {
-		if opts.limit, err = strconv.ParseInt(limit, 10, 64); err != nil || opts.limit < 0 {
-			return apierrors.NewBadRequest(fmt.Sprintf("limit: Invalid value: %q: must be a number that is not negative", limit))
-		}
+	if opts.limit, err = x.limit(); err != nil {
+		return err
 	}
 	if opts.sel, err = newSelection(x.req.kind, x.req.version, x.query.Get("labelSelector"), x.query.Get("fieldSelector")); err != nil {
 		return err
@@ -35,6 +33,19 @@ func (x *exchange) list() error {
 		return err
 	}
 	return x.writeList(a, l)
+}
+
+// limit returns how many objects are wanted at most; 0 is all.
+func (x *exchange) limit() (int64, error) {
+	text := x.query.Get("limit")
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 0 {
+		return 0, apierrors.NewBadRequest(fmt.Sprintf("limit: Invalid value: %q: must be a number that is not negative", text))
+	}
+	return n, nil
 }
 
 // checkMatch refuses combinations of resourceVersion and resourceVersionMatch that mean nothing.
