@@ -68,7 +68,7 @@ func (s *Server) create(ctx context.Context, r request, obj kind.Object, opts me
 		}
 		if dry {
 			if s.cache.snapshot().Get(r.key) != nil {
-				return nil, apierrors.NewAlreadyExists(k.GroupResource(), r.key.Name)
+				return nil, apierrors.NewAlreadyExists(r.groupResource(), r.key.Name)
 			}
 			return obj, nil
 		}
@@ -90,7 +90,7 @@ func (s *Server) create(ctx context.Context, r request, obj kind.Object, opts me
 			obj.SetName(s.generateName(obj.GetGenerateName()))
 			k.PrepareCreate(obj)
 		default:
-			return nil, apierrors.NewAlreadyExists(k.GroupResource(), r.key.Name)
+			return nil, apierrors.NewAlreadyExists(r.groupResource(), r.key.Name)
 		}
 	}
 }

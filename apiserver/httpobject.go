@@ -54,6 +54,9 @@ func (x *exchange) get() error {
 		return err
 	}
 	obj, err := x.server.get(x.req.key)
+	if apierrors.IsNotFound(err) {
+		return x.req.notFound()
+	}
 	if err != nil {
 		return err
 	}

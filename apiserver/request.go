@@ -25,7 +25,7 @@ type request struct {
 	user        auth.User
 	kind        *kind.Kind
 	version     *kind.Version // in which objects are sent and answered; nil: as they are stored
-	key         view.Key // Name is empty for a collection, and for a creation with generateName
+	key         view.Key      // Name is empty for a collection, and for a creation with generateName
 	subresource string
 	warn        func(text string) // takes what the user should know and may ignore; may be nil
 
@@ -61,14 +61,14 @@ func checkSame(r request, next, cur kind.Object) error {
 }
 
 func (r request) notFound() error {
-	return apierrors.NewNotFound(r.kind.GroupResource(), r.key.Name)
+	return apierrors.NewNotFound(r.groupResource(), r.key.Name)
 }
 
 // The message of upstream's optimistic lock.
 const errModified = "the object has been modified; please apply your changes to the latest version and try again"
 
 func (r request) conflict(message string) error {
-	return apierrors.NewConflict(r.kind.GroupResource(), r.key.Name, errors.New(message))
+	return apierrors.NewConflict(r.groupResource(), r.key.Name, errors.New(message))
 }
 
 func errUnknownType(obj kind.Object) error {

@@ -188,5 +188,5 @@ func (s *Server) encodeNext(k *kind.Kind, next, cur kind.Object) (value []byte, 
 }
 
 func errNoSubresource(r request) error {
-	return apierrors.NewNotFound(r.kind.GroupResource(), r.key.Name+"/"+r.subresource)
+	return apierrors.NewNotFound(r.groupResource(), r.key.Name+"/"+r.subresource)
 }

@@ -18,6 +18,14 @@ func (r request) sentAs() schema.GroupVersionKind {
 	return r.kind.GVK
 }
 
+// groupResource returns the name of the resource as the request's errors have it.
+func (r request) groupResource() schema.GroupResource {
+	if r.version != nil {
+		return r.version.ID.GroupResource()
+	}
+	return r.kind.GroupResource()
+}
+
 // newSent returns an empty object of the version in which objects are sent.
 func (r request) newSent() kind.Object {
 	if r.version != nil {

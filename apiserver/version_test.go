@@ -164,6 +164,9 @@ func TestEventsOfBothGroupsAreTheSame(t *testing.T) {
 			if _, err := newer.List(ctx, metav1.ListOptions{FieldSelector: "involvedObject.name=web"}); !apierrors.IsBadRequest(err) {
 				t.Errorf("a field of the other version could be selected by: %v", err)
 			}
+			if _, err := newer.Get(ctx, "nothing", metav1.GetOptions{}); err == nil || err.Error() != `events.events.k8s.io "nothing" not found` {
+				t.Errorf("an event that is not there: %v", err)
+			}
 			// A table prints both alike.
 			data, err := c.EventsV1().RESTClient().Get().AbsPath("/apis/events.k8s.io/v1/namespaces/default/events").
 				SetHeader("Accept", "application/json;as=Table;g=meta.k8s.io;v=v1").Do(ctx).Raw()

@@ -91,7 +91,7 @@ func (x *exchange) stream(ctx context.Context, w *watcher, a accepted) {
 		return
 	}
 	f := &framer{viewer: x.viewer(a)}
-	gv := x.req.kind.GVK.GroupVersion()
+	gv := x.req.sentAs().GroupVersion()
 	sent := x.server.metrics.watchEvents.WithLabelValues(gv.Group, gv.Version, x.req.kind.GroupResource().Resource)
 	for {
 		events, ok := w.next()
