@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
 )
 
 const etcdStore = "etcd://127.0.0.1:2379"
@@ -225,4 +226,55 @@ func TestDamagedStoreIsOneLineAndExitCodeOne(t *testing.T) {
 	if err := os.Remove(store); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestFullDiskRefusesWritesAndRecovers fills the disk under the store: writes fail with a reason, reads go on, and
+// when there is room, so do writes. Nothing that was acknowledged is lost.
+func TestFullDiskRefusesWritesAndRecovers(t *testing.T) {
+	m := newMachine(t)
+	if err := os.MkdirAll(m.dataDir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("tmpfs", m.dataDir, "tmpfs", 0, "size=56m,mode=0700"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(m.dataDir, unix.MNT_DETACH); err != nil {
+			t.Errorf("unmount: %v", err)
+		}
+	})
+	m.must("bin/sampan", "up", "--node=false")
+	ballast := filepath.Join(m.dataDir, "ballast")
+	if err := os.WriteFile(ballast, make([]byte, 20<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	big := filepath.Join(t.TempDir(), "big")
+	if err := os.WriteFile(big, []byte(strings.Repeat("x", 900<<10)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var kept []string
+	refusal := ""
+	for i := 0; refusal == "" && i < 100; i++ {
+		name := "kept-" + strconv.Itoa(i)
+		out, err := m.try("bin/kubectl", "create", "configmap", name, "--from-file="+big)
+		if err == nil {
+			kept = append(kept, name)
+		} else {
+			refusal = out
+		}
+	}
+	if len(kept) == 0 || !strings.Contains(refusal, "no space left for the store") || !strings.Contains(refusal, "free some space") {
+		t.Fatalf("after %d writes: %q", len(kept), refusal)
+	}
+	if out := m.kubectl("get", "configmap", kept[len(kept)-1], "-o", "name"); !strings.Contains(out, kept[len(kept)-1]) {
+		t.Errorf("read: %s", out)
+	}
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	m.kubectl("create", "configmap", "room-again")
+	m.stopServer()
+	m.must("bin/sampan", "up", "--node=false")
+	m.kubectl(append([]string{"get", "configmap", "room-again"}, kept...)...)
+	m.stopServer()
 }
