@@ -1,6 +1,8 @@
 package apiserver_test
 
 import (
+	"bytes"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -8,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -18,10 +21,12 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
 	"sampan/apiserver"
+	"sampan/apiserver/audit"
 	"sampan/internal/pki"
 	"sampan/store/memory"
 )
@@ -410,4 +415,60 @@ func TestNodesSeeWhatTheirPodsNeed(t *testing.T) {
 	wantError(t, "a token for nothing", err, apierrors.IsForbidden, "node requested token not bound to a pod")
 	_, err = n1.CoreV1().ServiceAccounts("default").CreateToken(ctx, "default", &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{BoundObjectRef: &ref}}, metav1.CreateOptions{})
 	wantError(t, "a token for any pod of the name", err, apierrors.IsForbidden, "node requested token with a pod binding without a uid")
+}
+
+// memoryFile is a file that can be read while it is written.
+type memoryFile struct {
+	mu   sync.Mutex
+	data bytes.Buffer
+}
+
+func (f *memoryFile) Write(p []byte) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.data.Write(p)
+}
+
+func (f *memoryFile) Close() error { return nil }
+
+func TestRequestsAreWrittenDown(t *testing.T) {
+	file := new(memoryFile)
+	log := audit.New(file, audit.Everything(), silent())
+	g := newSecured(t, func(c *apiserver.Config) { c.Audit = log })
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- log.Run(ctx) }()
+
+	cfg := g.certified(g.ca, "root", "system:masters")
+	cfg.Impersonate = rest.ImpersonationConfig{UserName: "alice"}
+	_, err := clientset(t, cfg).CoreV1().ConfigMaps("default").Get(t.Context(), "x", metav1.GetOptions{})
+	wantError(t, "alice", err, apierrors.IsForbidden, `User "alice"`)
+	_, err = g.withToken("bad").CoreV1().Secrets("default").List(t.Context(), metav1.ListOptions{})
+	wantError(t, "a bad token", err, apierrors.IsUnauthorized, "")
+	stop()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	var events []auditv1.Event
+	for line := range strings.Lines(file.data.String()) {
+		var e auditv1.Event
+		if err := json.Unmarshal([]byte(line), &e); err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		events = append(events, e)
+	}
+	if len(events) != 4 {
+		t.Fatalf("%d events: %s", len(events), file.data.String())
+	}
+	got := events[1]
+	if got.Kind != "Event" || got.APIVersion != "audit.k8s.io/v1" || got.Level != auditv1.LevelMetadata || got.Stage != auditv1.StageResponseComplete ||
+		got.AuditID == "" || got.AuditID != events[0].AuditID || events[0].Stage != auditv1.StageRequestReceived ||
+		got.Verb != "get" || got.User.Username != "root" || got.ImpersonatedUser == nil || got.ImpersonatedUser.Username != "alice" ||
+		got.ObjectRef == nil || got.ObjectRef.Resource != "configmaps" || got.ObjectRef.Namespace != "default" || got.ObjectRef.Name != "x" ||
+		got.ResponseStatus.Code != http.StatusForbidden || got.RequestURI != "/api/v1/namespaces/default/configmaps/x" || len(got.SourceIPs) != 1 {
+		t.Errorf("event %+v", got)
+	}
+	if e := events[3]; e.User.Username != "" || e.ResponseStatus.Code != http.StatusUnauthorized || e.ObjectRef.Resource != "secrets" {
+		t.Errorf("event of who did not get in %+v", e)
+	}
 }
