@@ -7,6 +7,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -14,7 +15,12 @@ import (
 
 // negotiated returns the form of the response.
 func (x *exchange) negotiated(streaming bool, shapes ...string) (accepted, error) {
-	return negotiate(x.r.Header.Get("Accept"), streaming, shapes...)
+	a, err := negotiate(x.r.Header.Get("Accept"), streaming, shapes...)
+	if err != nil || a.as != asTable {
+		return a, err
+	}
+	options := metav1.TableOptions{IncludeObject: metav1.IncludeObjectPolicy(x.query.Get("includeObject"))}
+	return a, invalidOptions("TableOptions", validation.ValidateTableOptions(&options))
 }
 
 // read decodes the body into obj.

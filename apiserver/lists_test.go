@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -139,6 +140,53 @@ func TestPagesOfARevisionThatIsNotThereYetAreNotServed(t *testing.T) {
 	rec := httptest.NewRecorder()
 	s.Handler().ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), "GET", "/api/v1/configmaps?limit=1&continue="+token, nil))
 	if rec.Code != http.StatusGatewayTimeout || !strings.Contains(rec.Body.String(), "Too large resource version: 1000000") {
+		t.Errorf("%d %s", rec.Code, rec.Body)
+	}
+}
+
+// discarder is a response that nobody keeps.
+type discarder struct {
+	header http.Header
+	size   int
+}
+
+func (d *discarder) Header() http.Header { return d.header }
+func (d *discarder) WriteHeader(int)     {}
+func (d *discarder) Write(b []byte) (int, error) {
+	d.size += len(b)
+	return len(b), nil
+}
+
+func TestListsOfEverythingDoNotCopyEverything(t *testing.T) {
+	s := newMemory(t, func(c *apiserver.Config) { c.EncodedBytesMax = 1 << 20 })
+	const n, size = 500, 100 << 10
+	for i := range n {
+		cm := configMap(fmt.Sprintf("c%d", i))
+		cm.Data["payload"] = strings.Repeat("x", size)
+		if _, err := s.Client(masters()).Create(t.Context(), cm, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := httptest.NewRequestWithContext(t.Context(), "GET", "/api/v1/configmaps?limit=1000000", nil)
+	r.Header.Set("Accept", "application/vnd.kubernetes.protobuf")
+	h := s.Handler()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	d := &discarder{header: http.Header{}}
+	h.ServeHTTP(d, r)
+	runtime.ReadMemStats(&after)
+	if allocated := after.TotalAlloc - before.TotalAlloc; d.size < n*size || allocated > n*size/5 {
+		t.Errorf("%d bytes were written, %d allocated", d.size, allocated)
+	}
+}
+
+func TestTablesWithUnknownContentAreRefused(t *testing.T) {
+	s := newMemory(t)
+	r := httptest.NewRequestWithContext(t.Context(), "GET", "/api/v1/configmaps?includeObject=Most", nil)
+	r.Header.Set("Accept", "application/json;as=Table;g=meta.k8s.io;v=v1")
+	rec := httptest.NewRecorder()
+	s.Handler().ServeHTTP(rec, r)
+	if rec.Code != http.StatusUnprocessableEntity || !strings.Contains(rec.Body.String(), "must be 'Metadata', 'Object', 'None', or empty") {
 		t.Errorf("%d %s", rec.Code, rec.Body)
 	}
 }
