@@ -16,6 +16,9 @@ func storeError(err error) error {
 	if errors.Is(err, store.ErrUnavailable) {
 		return apierrors.NewServiceUnavailable(err.Error())
 	}
+	if errors.Is(err, store.ErrTooLarge) {
+		return apierrors.NewRequestEntityTooLargeError(err.Error())
+	}
 	return apierrors.NewInternalError(err)
 }
 

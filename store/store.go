@@ -73,9 +73,9 @@ type List struct {
 type Store interface {
 	// Apply carries out the writes as one transaction, or none of them. When it returns a revision, the
 	// writes are on disk. It returns a *ConflictError if an Expect does not hold, ErrNoSpace (wrapped) if
-	// the disk is full, and what CheckWrites says of malformed writes; after any other error the outcome may
-	// be unknown. Events show the transaction when Apply returns its revision, and what was in the way when
-	// it returns a conflict. Deleting a key that does not exist is no event; a transaction that changes nothing has no
+	// the disk is full, ErrTooLarge, and what CheckWrites says of malformed writes; after any other error the outcome may
+	// be unknown. Events show the transaction when Apply returns its revision, and the write that was in the
+	// way when it returns a conflict with a Current above 0. Deleting a key that does not exist is no event; a transaction that changes nothing has no
 	// revision of its own and returns the newest.
 	Apply(ctx context.Context, writes ...Write) (revision int64, err error)
 	// Get returns a key's newest record, or ErrNotFound.
@@ -107,6 +107,8 @@ var (
 	ErrClosed    = errors.New("the store is closed")
 	// ErrUnavailable is a store in another process that cannot be reached at the moment.
 	ErrUnavailable = errors.New("the store cannot be reached")
+	// ErrTooLarge refuses a transaction with more bytes than the back end takes.
+	ErrTooLarge = errors.New("the write is too large for the store")
 	// ErrNotEmpty refuses to restore over something.
 	ErrNotEmpty = errors.New("the store is not empty")
 )

@@ -269,6 +269,16 @@ func TestLongListIsReadInPagesOfOneRevision(t *testing.T) {
 	}
 }
 
+func TestTooLargeWriteIsSaidToBe(t *testing.T) {
+	s := open(t, etcdtest.Start(t, "http"), nil)
+	for _, size := range []int{1600 << 10, 3 << 20} { // refused by etcd, and by its client
+		if _, err := s.Apply(t.Context(), store.Write{Key: "/a", Value: make([]byte, size)}); !errors.Is(err, store.ErrTooLarge) {
+			t.Errorf("%d bytes: %v", size, err)
+		}
+	}
+	put(t, s, "/a", "1", 0)
+}
+
 func TestStoresOfDifferentNamesAreApart(t *testing.T) {
 	server := etcdtest.Start(t, "http")
 	open1 := func(name string) *etcd.Store {

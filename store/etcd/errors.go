@@ -33,6 +33,8 @@ func explain(ctx context.Context, opts Options, what string, err error) error {
 	case errors.Is(err, rpctypes.ErrNoSpace):
 		return fmt.Errorf("%s: %w (etcd at %s is full: compact and defragment it, or raise its --quota-backend-bytes, and end its alarm with etcdctl alarm disarm)",
 			what, store.ErrNoSpace, members(opts))
+	case errors.Is(err, rpctypes.ErrRequestTooLarge), status.Code(err) == codes.ResourceExhausted:
+		return fmt.Errorf("%s: %w: etcd at %s takes 1.5 MiB, unless its --max-request-bytes says otherwise", what, store.ErrTooLarge, members(opts))
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("%s: %w: etcd at %s did not answer within %v", what, store.ErrUnavailable, members(opts), callTimeout)
 	case unreachable(err):
