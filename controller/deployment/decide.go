@@ -18,7 +18,10 @@ import (
 	"sampan/view"
 )
 
-var errSelectsAll = errors.New("This deployment is selecting all pods. A non-empty selector is required.")
+// selectsAll is shown to users as it stands, as the message of an event.
+const selectsAll = "This deployment is selecting all pods. A non-empty selector is required."
+
+var errSelectsAll = errors.New(selectsAll)
 
 // Mem is what a decision leaves to the next: the text of the failed creation of a ReplicaSet, if any.
 type Mem struct{ Failure string }
