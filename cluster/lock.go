@@ -38,7 +38,7 @@ func takeLock(s Settings) (*lock, error) {
 		}
 		return nil, fmt.Errorf("lock %s: %w", s.lockFile(), err)
 	}
-	if err := f.Truncate(0); err == nil {
+	if err = f.Truncate(0); err == nil {
 		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	}
 	if err != nil {
