@@ -180,7 +180,7 @@ func (a *api) certificates(s Settings) error {
 	if err != nil {
 		return fmt.Errorf("certificate authority: %w", err)
 	}
-	ips := []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.IPv6Loopback(), s.APIServiceIP(), s.gateway()}
+	ips := []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.IPv6Loopback(), s.apiAddress(), s.gateway()}
 	if !s.Listen.Addr().IsUnspecified() {
 		ips = append(ips, s.Listen.Addr())
 	}
