@@ -93,6 +93,9 @@ func lastLine(file string, from int64) string {
 	return strings.TrimPrefix(lines[len(lines)-1], "Error: ")
 }
 
+// rolledOut prints kind, namespace and name of what kubectl got, which is a list or, if it is one, the object.
+const rolledOut = `jsonpath={range .items[*]}{.kind} {.metadata.namespace} {.metadata.name}{"\n"}{end}{.kind} {.metadata.namespace} {.metadata.name}`
+
 // Apply hands manifests (a file, a folder, a kustomization or a URL) to the kubectl beside this program and
 // waits until what they declare is rolled out. Output goes to out.
 func Apply(ctx context.Context, s Settings, what string, timeout time.Duration, out *os.File) error {
@@ -112,7 +115,7 @@ func Apply(ctx context.Context, s Settings, what string, timeout time.Duration, 
 	if err := run(append([]string{"apply"}, flag...)...).Run(); err != nil {
 		return fmt.Errorf("apply %s: kubectl: %w", what, err)
 	}
-	list := run(append([]string{"get", "-o", `jsonpath={range .items[*]}{.kind} {.metadata.namespace} {.metadata.name}{"\n"}{end}`}, flag...)...)
+	list := run(append([]string{"get", "-o", rolledOut}, flag...)...)
 	list.Stdout = nil
 	objects, err := list.Output()
 	if err != nil {
