@@ -1,6 +1,7 @@
 package apiserver
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -10,6 +11,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"sampan/kind"
 )
@@ -54,8 +56,65 @@ func (x *exchange) connect() error {
 	r := x.r.Clone(x.r.Context())
 	r.URL = &url.URL{Path: path, RawQuery: query.Encode()}
 	r.RequestURI = r.URL.RequestURI()
-	handler.ServeHTTP(x.w, r)
-	return nil
+	if x.route.subresource != "log" {
+		handler.ServeHTTP(x.w, r)
+		return nil
+	}
+	answer := &logAnswer{ResponseWriter: x.w}
+	handler.ServeHTTP(answer, r)
+	return answer.refusal(x.req.key.Name)
+}
+
+// logAnswer passes a log on, but keeps a node's refusal, which is plain text, to be told as a Status. (The other
+// subresources upgrade the connection; their clients read plain text.)
+type logAnswer struct {
+	http.ResponseWriter
+	code    int // of a refusal; 0: none
+	message []byte
+}
+
+// refusalMax is how much of a refusal's text is kept.
+const refusalMax = 8 << 10
+
+// WriteHeader implements http.ResponseWriter.
+func (a *logAnswer) WriteHeader(code int) {
+	if code < http.StatusBadRequest {
+		a.ResponseWriter.WriteHeader(code)
+		return
+	}
+	a.code = code
+}
+
+// Write implements http.ResponseWriter.
+func (a *logAnswer) Write(p []byte) (int, error) {
+	if a.code == 0 {
+		return a.ResponseWriter.Write(p)
+	}
+	a.message = append(a.message, p[:min(len(p), refusalMax-len(a.message))]...)
+	return len(p), nil
+}
+
+// Flush implements http.Flusher.
+func (a *logAnswer) Flush() {
+	if a.code == 0 {
+		_ = http.NewResponseController(a.ResponseWriter).Flush() // a client that went away is nobody's error
+	}
+}
+
+// refusal returns the node's refusal, or nil.
+func (a *logAnswer) refusal(pod string) error {
+	text := strings.TrimSpace(string(a.message))
+	switch a.code {
+	case 0:
+		return nil
+	case http.StatusBadRequest:
+		return apierrors.NewBadRequest(text)
+	case http.StatusInternalServerError:
+		return apierrors.NewInternalError(errors.New(text))
+	default:
+		resource := schema.GroupResource{Resource: string(kind.Pods)}
+		return apierrors.NewGenericServerResponse(a.code, http.MethodGet, resource, pod, text, 0, true)
+	}
 }
 
 // nodeRequest translates the path and query of a pod's subresource into those of the kubelet.

@@ -38,8 +38,7 @@ func newSelection(k *kind.Kind, labelSelector, fieldSelector string) (selection,
 		known := fieldsOf(k, k.New())
 		for _, q := range f.Requirements() {
 			if !known.Has(q.Field) {
-				return sel, apierrors.NewBadRequest(fmt.Sprintf("Unable to find %q that match label selector %q, field selector %q: field label not supported: %s",
-					k.GVK.GroupVersion().WithResource(k.GroupResource().Resource).String(), labelSelector, fieldSelector, q.Field))
+				return sel, apierrors.NewBadRequest("field label not supported: " + q.Field)
 			}
 		}
 		if !f.Empty() {

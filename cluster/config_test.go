@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"errors"
 	"net/netip"
 	"os"
@@ -109,6 +110,36 @@ func TestLockIsHeldByOneServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	again.release()
+}
+
+func TestSecondUpWaitsForTheFirst(t *testing.T) {
+	s := Settings{DataDir: t.TempDir()}
+	end, err := takeTurn(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := make(chan error, 1)
+	go func() {
+		end, err := takeTurn(t.Context(), s)
+		if err == nil {
+			end()
+		}
+		second <- err
+	}()
+	interrupted, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := takeTurn(interrupted, s); err == nil {
+		t.Error("a turn was taken twice")
+	}
+	select {
+	case err := <-second:
+		t.Errorf("the second did not wait: %v", err)
+	default:
+	}
+	end()
+	if err := <-second; err != nil {
+		t.Error(err)
+	}
 }
 
 func TestKubeconfigIsPrivateAndReadBack(t *testing.T) {

@@ -18,11 +18,16 @@ import (
 // args are the arguments of `sampan server`; report is told of each part as it becomes ready. If a server of
 // the data directory is running already, Up changes nothing and returns started == false.
 func Up(ctx context.Context, s Settings, args []string, report func(Report)) (started bool, err error) {
-	if pid, err := serverPID(s); err != nil || pid != 0 {
-		return false, err
-	}
 	if err := os.MkdirAll(s.DataDir, 0o700); err != nil {
 		return false, fmt.Errorf("data directory: %w", err)
+	}
+	end, err := takeTurn(ctx, s)
+	if err != nil {
+		return false, err
+	}
+	defer end()
+	if pid, err := serverPID(s); err != nil || pid != 0 {
+		return false, err
 	}
 	log, err := os.OpenFile(s.logFile(), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
