@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -110,6 +111,52 @@ func TestLockIsHeldByOneServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	again.release()
+}
+
+func TestForeignDirectoryIsLeftAlone(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		files []string
+		ok    bool
+	}{
+		{"empty", nil, true},
+		{"a file system of its own", []string{"lost+found"}, true},
+		{"images before the first start", []string{"images", "server.log"}, true},
+		{"a server's", []string{"server.lock", "store.db", "anything"}, true},
+		{"somebody's", []string{"passwd"}, false},
+		{"somebody's, with a folder of our name", []string{"images", "letters"}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := Settings{DataDir: t.TempDir(), RunDir: t.TempDir()}
+			for _, name := range c.files {
+				if err := os.WriteFile(filepath.Join(s.DataDir, name), nil, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := checkDataDir(s); (err == nil) != c.ok {
+				t.Fatalf("%v, want it allowed: %v", err, c.ok)
+			}
+			if c.ok {
+				return
+			}
+			for name, try := range map[string]func() error{
+				"down --purge": func() error { return Down(t.Context(), s, 0, true) },
+				"up":           func() error { _, err := Up(t.Context(), s, nil, nil); return err },
+				"server":       func() error { return Run(t.Context(), s, slog.New(slog.DiscardHandler), nil) },
+			} {
+				if try() == nil {
+					t.Errorf("%s accepted it", name)
+				}
+			}
+			entries, err := os.ReadDir(s.DataDir)
+			if err != nil || len(entries) != len(c.files) {
+				t.Errorf("afterwards it holds %v, %v", entries, err)
+			}
+		})
+	}
+	if err := checkDataDir(Settings{DataDir: filepath.Join(t.TempDir(), "new")}); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestSecondUpWaitsForTheFirst(t *testing.T) {

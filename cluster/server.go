@@ -53,6 +53,9 @@ func Run(ctx context.Context, s Settings, log *slog.Logger, ready io.Writer) err
 	if err := preflight(s); err != nil {
 		return err
 	}
+	if err := checkDataDir(s); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(s.DataDir, 0o700); err != nil {
 		return fmt.Errorf("data directory: %w", err)
 	}

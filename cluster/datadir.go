@@ -1,0 +1,34 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+)
+
+// checkDataDir returns an error if the data directory exists and is somebody else's. A directory is a server's from
+// the time that it was empty, or new, when the first server locked it. So everything in a directory with a lock file
+// may be removed with the data, and nothing is ever done to any other, whatever --data-dir says.
+func checkDataDir(s Settings) error {
+	if _, err := os.Stat(s.lockFile()); err == nil {
+		return nil
+	}
+	entries, err := os.ReadDir(s.DataDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	for _, e := range entries {
+		switch e.Name() {
+		case "images", "server.log": // of `sampan image import` before the first start, and of `sampan up`
+		case "lost+found": // of a file system of its own
+		default:
+			return fmt.Errorf("%s is not a data directory of Sampan: it holds %s and no server.lock; "+
+				"name an empty or new directory with --data-dir", s.DataDir, e.Name())
+		}
+	}
+	return nil
+}
