@@ -133,7 +133,7 @@ func TestForeignDirectoryIsLeftAlone(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if err := checkDataDir(s); (err == nil) != c.ok {
+			if err := CheckDataDir(s.DataDir); (err == nil) != c.ok {
 				t.Fatalf("%v, want it allowed: %v", err, c.ok)
 			}
 			if c.ok {
@@ -154,7 +154,7 @@ func TestForeignDirectoryIsLeftAlone(t *testing.T) {
 			}
 		})
 	}
-	if err := checkDataDir(Settings{DataDir: filepath.Join(t.TempDir(), "new")}); err != nil {
+	if err := CheckDataDir(filepath.Join(t.TempDir(), "new")); err != nil {
 		t.Error(err)
 	}
 }

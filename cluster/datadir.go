@@ -7,14 +7,14 @@ import (
 	"os"
 )
 
-// checkDataDir returns an error if the data directory exists and is somebody else's. A directory is a server's from
+// CheckDataDir returns an error if a data directory exists and is somebody else's. A directory is a server's from
 // the time that it was empty, or new, when the first server locked it. So everything in a directory with a lock file
 // may be removed with the data, and nothing is ever done to any other, whatever --data-dir says.
-func checkDataDir(s Settings) error {
-	if _, err := os.Stat(s.lockFile()); err == nil {
+func CheckDataDir(dir string) error {
+	if _, err := os.Stat(Settings{DataDir: dir}.lockFile()); err == nil {
 		return nil
 	}
-	entries, err := os.ReadDir(s.DataDir)
+	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -27,7 +27,7 @@ func checkDataDir(s Settings) error {
 		case "lost+found": // of a file system of its own
 		default:
 			return fmt.Errorf("%s is not a data directory of Sampan: it holds %s and no server.lock; "+
-				"name an empty or new directory with --data-dir", s.DataDir, e.Name())
+				"name an empty or new directory with --data-dir", dir, e.Name())
 		}
 	}
 	return nil

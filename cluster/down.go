@@ -25,7 +25,7 @@ func Down(ctx context.Context, s Settings, grace time.Duration, purge bool) erro
 	if os.Geteuid() != 0 {
 		return errors.New("stopping pods needs root: run it with sudo")
 	}
-	if err := checkDataDir(s); err != nil {
+	if err := CheckDataDir(s.DataDir); err != nil {
 		return err
 	}
 	if err := stopServer(ctx, s); err != nil {

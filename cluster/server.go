@@ -53,7 +53,7 @@ func Run(ctx context.Context, s Settings, log *slog.Logger, ready io.Writer) err
 	if err := preflight(s); err != nil {
 		return err
 	}
-	if err := checkDataDir(s); err != nil {
+	if err := CheckDataDir(s.DataDir); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(s.DataDir, 0o700); err != nil {

@@ -18,7 +18,10 @@ import (
 // args are the arguments of `sampan server`; report is told of each part as it becomes ready. If a server of
 // the data directory is running already, Up changes nothing and returns started == false.
 func Up(ctx context.Context, s Settings, args []string, report func(Report)) (started bool, err error) {
-	if err := checkDataDir(s); err != nil {
+	if err := preflight(s); err != nil {
+		return false, err
+	}
+	if err := CheckDataDir(s.DataDir); err != nil {
 		return false, err
 	}
 	if err := os.MkdirAll(s.DataDir, 0o700); err != nil {
