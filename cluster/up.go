@@ -89,7 +89,7 @@ func Up(ctx context.Context, s Settings, args []string, report func(Report)) (st
 	// The pipe ended before the last part was ready: so did the server.
 	err = cmd.Wait()
 	if ctx.Err() != nil {
-		return true, errors.New("interrupted; the server was stopped")
+		return true, errors.New("interrupted; the server was stopped, and `sampan down` removes what it has set up")
 	}
 	return true, fmt.Errorf("the server ended while it started (%v): %s", err, lastLine(s.logFile(), from))
 }
