@@ -121,7 +121,8 @@ func TestForeignDirectoryIsLeftAlone(t *testing.T) {
 	}{
 		{"empty", nil, true},
 		{"a file system of its own", []string{"lost+found"}, true},
-		{"images before the first start", []string{"images", "server.log"}, true},
+		{"images before the first start", []string{"images/lock", "images/refs", "server.log"}, true},
+		{"somebody's images", []string{"images/holiday.jpg"}, false},
 		{"a server's", []string{"server.lock", "store.db", "anything"}, true},
 		{"somebody's", []string{"passwd"}, false},
 		{"somebody's, with a folder of our name", []string{"images", "letters"}, false},
@@ -129,7 +130,11 @@ func TestForeignDirectoryIsLeftAlone(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := Settings{DataDir: t.TempDir(), RunDir: t.TempDir()}
 			for _, name := range c.files {
-				if err := os.WriteFile(filepath.Join(s.DataDir, name), nil, 0o600); err != nil {
+				file := filepath.Join(s.DataDir, name)
+				if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(file, nil, 0o600); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 )
 
 // CheckDataDir returns an error if a data directory exists and is somebody else's. A directory is a server's from
@@ -22,13 +23,23 @@ func CheckDataDir(dir string) error {
 		return fmt.Errorf("data directory: %w", err)
 	}
 	for _, e := range entries {
-		switch e.Name() {
-		case "images", "server.log": // of `sampan image import` before the first start, and of `sampan up`
-		case "lost+found": // of a file system of its own
+		switch {
+		case e.Name() == filepath.Base(ImageDir(dir)) && isImageStore(ImageDir(dir)): // of `sampan image import` before the first start
+		case e.Name() == filepath.Base(Settings{}.logFile()): // of `sampan up`
+		case e.Name() == "lost+found": // of a file system of its own
 		default:
 			return fmt.Errorf("%s is not a data directory of Sampan: it holds %s and no server.lock; "+
 				"name an empty or new directory with --data-dir", dir, e.Name())
 		}
 	}
 	return nil
+}
+
+// isImageStore reports whether a folder is an image store, or nothing yet, and not just one of its name.
+func isImageStore(dir string) bool {
+	if _, err := os.Stat(filepath.Join(dir, "lock")); err == nil {
+		return true
+	}
+	entries, err := os.ReadDir(dir)
+	return err == nil && len(entries) == 0
 }
