@@ -15,10 +15,10 @@ func TestInstancesLiveSideBySide(t *testing.T) {
 	m.importBusybox()
 	other := *m
 	other.dataDir = filepath.Join(t.TempDir(), "other")
-	other.must("bin/sampan", "up", "--listen", "127.0.0.1:7443", "--pod-cidr", "10.245.0.0/24", "--service-cidr", "10.97.0.0/16")
-	down := func() {
-		other.must("bin/sampan", "down", "--purge", "--grace", "1s", "--listen", "127.0.0.1:7443", "--pod-cidr", "10.245.0.0/24", "--service-cidr", "10.97.0.0/16")
-	}
+	flags := []string{"--listen", "127.0.0.1:7443", "--pod-cidr", "10.245.0.0/24", "--service-cidr", "10.97.0.0/16"}
+	down := func() { other.must("bin/sampan", append([]string{"down", "--purge", "--grace", "1s"}, flags...)...) }
+	t.Cleanup(down) // also when the test ends early
+	other.must("bin/sampan", append([]string{"up"}, flags...)...)
 	other.importBusybox()
 	const manifest = `
 apiVersion: v1
