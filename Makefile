@@ -12,6 +12,8 @@ LDFLAGS := -s -w -X sampan/cluster.Version=$(VERSION)
 KUBEVER := -X k8s.io/component-base/version.gitVersion=v1.37.2 -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=37
 
 export GOFLAGS ?= -buildvcs=false
+# sudo may take Go from the PATH; tests with kubectl take the one that is built here.
+export PATH := $(CURDIR)/bin:$(dir $(GO)):$(PATH)
 
 .PHONY: build
 build: bin/sampan bin/kubectl ## build bin/sampan (with the helper processes inside) and bin/kubectl

@@ -33,33 +33,71 @@ func systemUser() auth.User {
 // address of the Service range. What is there already stays as it is, but for the roles, which get back what they
 // lack.
 func (s *Server) Bootstrap(ctx context.Context) error {
-	c := s.Client(systemUser())
-	for _, name := range []string{metav1.NamespaceDefault, metav1.NamespaceSystem, metav1.NamespacePublic, corev1.NamespaceNodeLease} {
-		if err := ensure(ctx, c, view.Key{Kind: kind.Namespaces, Name: name}, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}); err != nil {
+	for _, id := range []kind.ID{kind.Namespaces, kind.PriorityClasses, kind.Services} {
+		if err := s.ensureAll(ctx, s.bootstrapped(id)); err != nil {
 			return err
 		}
 	}
-	if err := s.bootstrapRoles(ctx); err != nil {
-		return err
+	return s.bootstrapRoles(ctx)
+}
+
+// bootstrapped returns the objects of a kind that every cluster has.
+func (s *Server) bootstrapped(id kind.ID) []kind.Object {
+	switch id {
+	case kind.Namespaces:
+		var all []kind.Object
+		for _, name := range []string{metav1.NamespaceDefault, metav1.NamespaceSystem, metav1.NamespacePublic, corev1.NamespaceNodeLease} {
+			all = append(all, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
+		}
+		return all
+	case kind.PriorityClasses:
+		if s.cfg.Kinds.ByID(id) != nil {
+			return systemPriorityClasses()
+		}
+	case kind.Services:
+		return []kind.Object{&corev1.Service{
+			ObjectMeta: metav1.ObjectMeta{
+				Name:      apiServiceName,
+				Namespace: metav1.NamespaceDefault,
+				Labels:    map[string]string{"component": "apiserver", "provider": "kubernetes"},
+			},
+			Spec: corev1.ServiceSpec{
+				Type:      corev1.ServiceTypeClusterIP,
+				ClusterIP: s.APIAddress().String(),
+				Ports: []corev1.ServicePort{{
+					Name: "https", Port: apiServicePort, Protocol: corev1.ProtocolTCP, TargetPort: intstr.FromInt32(6443),
+				}},
+				SessionAffinity: corev1.ServiceAffinityNone,
+			},
+		}}
+	case kind.EndpointSlices, kind.Endpoints:
+		s.advertisedMu.Lock()
+		addresses := s.advertised
+		s.advertisedMu.Unlock()
+		if len(addresses) == 0 {
+			return nil
+		}
+		if slice, endpoints := advertisement(addresses); id == kind.EndpointSlices {
+			return []kind.Object{slice}
+		} else {
+			return []kind.Object{endpoints}
+		}
 	}
-	if err := bootstrapPriorityClasses(ctx, c); err != nil {
-		return err
+	return nil
+}
+
+// keep makes the objects of a kind that every cluster has anew when they are gone, until ctx ends. A failure is
+// logged; the next change of the kind tries again.
+func (s *Server) keep(ctx context.Context, id kind.ID) {
+	for {
+		seen := s.cache.snapshot().Revision()
+		if err := s.ensureAll(ctx, s.bootstrapped(id)); err != nil && ctx.Err() == nil {
+			s.cfg.Log.Warn("object that every cluster has not made anew", "error", err)
+		}
+		if s.cache.wait(ctx, id, seen) != nil {
+			return
+		}
 	}
-	return ensure(ctx, c, view.Key{Kind: kind.Services, Namespace: metav1.NamespaceDefault, Name: apiServiceName}, &corev1.Service{
-		ObjectMeta: metav1.ObjectMeta{
-			Name:      apiServiceName,
-			Namespace: metav1.NamespaceDefault,
-			Labels:    map[string]string{"component": "apiserver", "provider": "kubernetes"},
-		},
-		Spec: corev1.ServiceSpec{
-			Type:      corev1.ServiceTypeClusterIP,
-			ClusterIP: s.APIAddress().String(),
-			Ports: []corev1.ServicePort{{
-				Name: "https", Port: apiServicePort, Protocol: corev1.ProtocolTCP, TargetPort: intstr.FromInt32(6443),
-			}},
-			SessionAffinity: corev1.ServiceAffinityNone,
-		},
-	})
 }
 
 // APIAddress returns the cluster address of the Service "kubernetes": the first of the range. The server's
@@ -69,12 +107,17 @@ func (s *Server) APIAddress() netip.Addr { return nthAddress(s.cfg.ServiceCIDR, 
 // DNSAddress returns the cluster address that is kept free for the cluster's DNS: the tenth of the range.
 func (s *Server) DNSAddress() netip.Addr { return nthAddress(s.cfg.ServiceCIDR, dnsAddressIndex) }
 
-func ensure(ctx context.Context, c *Local, key view.Key, obj kind.Object) error {
-	if c.Snapshot().Get(key) != nil {
-		return nil
-	}
-	if _, err := c.Create(ctx, obj, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
-		return fmt.Errorf("create %s: %w", key, err)
+// ensureAll creates those of the objects that are not there.
+func (s *Server) ensureAll(ctx context.Context, objects []kind.Object) error {
+	c := s.Client(systemUser())
+	for _, obj := range objects {
+		key := view.KeyOf(s.cfg.Kinds.Of(obj).ID, obj)
+		if c.Snapshot().Get(key) != nil {
+			continue
+		}
+		if _, err := c.Create(ctx, obj, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
+			return fmt.Errorf("create %s: %w", key, err)
+		}
 	}
 	return nil
 }
@@ -88,6 +131,29 @@ func (s *Server) Advertise(ctx context.Context, addresses ...netip.AddrPort) err
 	}
 	addresses = slices.Clone(addresses)
 	slices.SortFunc(addresses, netip.AddrPort.Compare)
+	s.advertisedMu.Lock()
+	s.advertised = addresses
+	s.advertisedMu.Unlock()
+	slice, endpoints := advertisement(addresses)
+	c := s.Client(systemUser())
+	for _, obj := range []kind.Object{slice, endpoints} {
+		k := s.cfg.Kinds.Of(obj)
+		if k == nil {
+			continue
+		}
+		_, err := c.Update(ctx, obj, "", metav1.UpdateOptions{})
+		if apierrors.IsNotFound(err) {
+			_, err = c.Create(ctx, obj, metav1.CreateOptions{})
+		}
+		if err != nil {
+			return fmt.Errorf("advertise the API server in %s: %w", k.ID, err)
+		}
+	}
+	return nil
+}
+
+// advertisement returns what says that the API server is behind the addresses, which are sorted.
+func advertisement(addresses []netip.AddrPort) (*discoveryv1.EndpointSlice, *corev1.Endpoints) {
 	port, ready, name, tcp := int32(addresses[0].Port()), true, "https", corev1.ProtocolTCP
 	family := discoveryv1.AddressTypeIPv4
 	if addresses[0].Addr().Unmap().Is6() {
@@ -111,19 +177,5 @@ func (s *Server) Advertise(ctx context.Context, addresses ...netip.AddrPort) err
 		})
 		endpoints.Subsets[0].Addresses = append(endpoints.Subsets[0].Addresses, corev1.EndpointAddress{IP: ip})
 	}
-	c := s.Client(systemUser())
-	for _, obj := range []kind.Object{slice, endpoints} {
-		k := s.cfg.Kinds.Of(obj)
-		if k == nil {
-			continue
-		}
-		_, err := c.Update(ctx, obj, "", metav1.UpdateOptions{})
-		if apierrors.IsNotFound(err) {
-			_, err = c.Create(ctx, obj, metav1.CreateOptions{})
-		}
-		if err != nil {
-			return fmt.Errorf("advertise the API server in %s: %w", k.ID, err)
-		}
-	}
-	return nil
+	return slice, endpoints
 }

@@ -1,11 +1,13 @@
 package apiserver_test
 
 import (
+	"context"
 	"net/netip"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"sampan/kind"
 	"sampan/store/memory"
@@ -41,6 +43,39 @@ func TestEveryClusterHasItsNamespacesAndTheAPIService(t *testing.T) {
 	svc, _ := view.Get[*corev1.Service](snap, kind.Services, "default", "kubernetes")
 	if svc == nil || svc.Spec.ClusterIP != "10.96.0.1" || svc.Spec.Ports[0].Port != 443 {
 		t.Errorf("Service kubernetes: %+v", svc)
+	}
+}
+
+func TestDeletedAPIServiceIsMadeAnew(t *testing.T) {
+	s := newMemory(t)
+	if err := s.Advertise(t.Context(), netip.MustParseAddrPort("10.0.0.2:6443")); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ran := make(chan error)
+	go func() { ran <- s.Run(ctx) }()
+	c := s.Client(masters())
+	for _, key := range []view.Key{
+		{Kind: kind.Services, Namespace: "default", Name: "kubernetes"},
+		{Kind: kind.EndpointSlices, Namespace: "default", Name: "kubernetes"},
+	} {
+		old := c.Snapshot().Get(key)
+		if _, err := c.Delete(t.Context(), key, metav1.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		for {
+			snap := c.Snapshot()
+			if now := snap.Get(key); now != nil && now.GetUID() != old.GetUID() {
+				break
+			}
+			if err := c.Wait(t.Context(), snap.Revision()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	cancel()
+	if err := <-ran; err != nil {
+		t.Error(err)
 	}
 }
 

@@ -183,6 +183,9 @@ func (c *cache) apply(events []store.Event) error {
 			h.wake()
 		}
 		c.all.wake()
+		for _, h := range c.byKind { // also of kinds that are quiet now
+			h.trim(now)
+		}
 	}()
 	for _, e := range events {
 		if strings.HasPrefix(e.Key, claimPrefix) {

@@ -118,7 +118,7 @@ func TestFinalizersHoldAnObjectUntilTheLastIsGone(t *testing.T) {
 		t.Errorf("a finalizer was added to an object that is being deleted: %v", err)
 	}
 	next.SetFinalizers([]string{"example.com/a"})
-	if next, err = c.Update(t.Context(), next, "", metav1.UpdateOptions{}); err != nil {
+	if _, err = c.Update(t.Context(), next, "", metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.Patch(t.Context(), mapKey("held"), types.JSONPatchType, []byte(`[{"op":"remove","path":"/metadata/finalizers"}]`), "", metav1.PatchOptions{}); err != nil {

@@ -172,6 +172,10 @@ func (n nodes) NodeHandler(_ context.Context, name string) (http.Handler, error)
 		return nil, fmt.Errorf("no agent is connected")
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if name == "busy" {
+			http.Error(w, `container "c" in pod "starting" is waiting to start: ContainerCreating`, http.StatusBadRequest)
+			return
+		}
 		n.asked <- r.Method + " " + r.URL.String()
 		io.WriteString(w, "from "+name)
 	}), nil
@@ -182,7 +186,7 @@ func TestPodStreamsAreTranslatedForTheNode(t *testing.T) {
 	s := newMemory(t, func(cfg *apiserver.Config) { cfg.Nodes = n })
 	c := s.Client(masters())
 	url := plain(t, s) + "/api/v1/namespaces/default/pods/"
-	for name, node := range map[string]string{"one": "n1", "waiting": "", "away": "lost"} {
+	for name, node := range map[string]string{"one": "n1", "waiting": "", "away": "lost", "starting": "busy"} {
 		made := must(t, c, pod(name))
 		if node != "" {
 			if err := c.Bind(t.Context(), podKey(name), made.UID, node); err != nil {
@@ -215,6 +219,7 @@ func TestPodStreamsAreTranslatedForTheNode(t *testing.T) {
 		"two/log":                  "a container name must be specified for pod two, choose one of: [c d]",
 		"one/log?container=x":      "container x is not valid for pod one",
 		"one/log?tailLines=-1":     "tailLines: Invalid value: -1: must be greater than or equal to 0",
+		"starting/log":             `container "c" in pod "starting" is waiting to start: ContainerCreating`,
 		"waiting/log":              "pod waiting does not have a host assigned",
 		"away/log":                 "node lost cannot be reached: no agent is connected",
 		"one/exec?stdout=1":        "you must specify at least 1 command for the container",

@@ -1,6 +1,7 @@
 package apiserver
 
 import (
+	"slices"
 	"sort"
 	"sync/atomic"
 	"time"
@@ -31,16 +32,26 @@ func newHistory(floor int64) *history { return &history{floor: floor, last: floo
 func (h *history) append(c view.Change, now time.Time) {
 	h.changes, h.times = append(h.changes, c), append(h.times, now)
 	h.last = c.Revision
+	h.trim(now)
+}
+
+// trim forgets what is too old or too much.
+func (h *history) trim(now time.Time) {
 	drop := 0
 	for n := len(h.changes); n-drop > historyMin; drop++ {
 		if n-drop <= historyMax && now.Sub(h.times[drop]) <= historyAge {
 			break
 		}
 	}
-	if drop > 0 {
-		h.floor = h.changes[drop-1].Revision
-		// The array keeps what was cut off alive until append grows a new one, which copies only what is left.
-		h.changes, h.times = h.changes[drop:], h.times[drop:]
+	if drop == 0 {
+		return
+	}
+	h.floor = h.changes[drop-1].Revision
+	h.changes, h.times = h.changes[drop:], h.times[drop:]
+	// The array keeps what was cut off alive until append grows a new one, which copies only what is left. After
+	// a burst that may be never, so what is left moves to a small array at once.
+	if drop > len(h.changes) {
+		h.changes, h.times = slices.Clone(h.changes), slices.Clone(h.times)
 	}
 }
 

@@ -81,3 +81,18 @@ func TestEncodedFormsAreMadeOnceAndBounded(t *testing.T) {
 		t.Errorf("a forgotten form is still there")
 	}
 }
+
+func TestHistoryGivesTheMemoryOfABurstBack(t *testing.T) {
+	start := time.Unix(0, 0)
+	h := newHistory(0)
+	for revision := range int64(20000) {
+		h.append(view.Change{Revision: revision + 1}, start)
+	}
+	h.trim(start.Add(2 * historyAge))
+	if len(h.changes) != historyMin || cap(h.changes) > 2*historyMin || cap(h.times) > 2*historyMin {
+		t.Errorf("%d changes and %d times are held for %d", cap(h.changes), cap(h.times), len(h.changes))
+	}
+	if changes, ok := h.since(20000 - historyMin); !ok || len(changes) != historyMin {
+		t.Errorf("%d changes are left, %v", len(changes), ok)
+	}
+}

@@ -1,35 +1,28 @@
 package apiserver
 
 import (
-	"context"
-
 	corev1 "k8s.io/api/core/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"sampan/kind"
 	"sampan/kind/scheduling"
-	"sampan/view"
 )
 
-// bootstrapPriorityClasses creates the two classes of the system's own pods.
-func bootstrapPriorityClasses(ctx context.Context, c *Local) error {
-	for _, class := range []schedulingv1.PriorityClass{
-		{
-			ObjectMeta:  metav1.ObjectMeta{Name: scheduling.ClusterCritical},
-			Value:       scheduling.SystemCritical,
-			Description: "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
+// systemPriorityClasses returns the two classes of the system's own pods.
+func systemPriorityClasses() []kind.Object {
+	return []kind.Object{
+		&schedulingv1.PriorityClass{
+			ObjectMeta:       metav1.ObjectMeta{Name: scheduling.ClusterCritical},
+			Value:            scheduling.SystemCritical,
+			Description:      "For pods that the cluster cannot do without, but that may run on any node.",
+			PreemptionPolicy: new(corev1.PreemptLowerPriority),
 		},
-		{
-			ObjectMeta:  metav1.ObjectMeta{Name: scheduling.NodeCritical},
-			Value:       scheduling.SystemCritical + 1000,
-			Description: "Used for system critical pods that must not be moved from their current node.",
+		&schedulingv1.PriorityClass{
+			ObjectMeta:       metav1.ObjectMeta{Name: scheduling.NodeCritical},
+			Value:            scheduling.SystemCritical + 1000,
+			Description:      "For pods that their node cannot do without.",
+			PreemptionPolicy: new(corev1.PreemptLowerPriority),
 		},
-	} {
-		class.PreemptionPolicy = new(corev1.PreemptLowerPriority)
-		if err := ensure(ctx, c, view.Key{Kind: kind.PriorityClasses, Name: class.Name}, &class); err != nil {
-			return err
-		}
 	}
-	return nil
 }

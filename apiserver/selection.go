@@ -43,12 +43,8 @@ func newSelection(k *kind.Kind, v *kind.Version, labelSelector, fieldSelector st
 				stored = v.Field(name)
 			}
 			if !known.Has(stored) {
-				gv := k.GVK.GroupVersion()
-				if v != nil {
-					gv = v.GVK.GroupVersion()
-				}
-				return "", "", apierrors.NewBadRequest(fmt.Sprintf("Unable to find %q that match label selector %q, field selector %q: field label not supported: %s",
-					gv.WithResource(k.GroupResource().Resource).String(), labelSelector, fieldSelector, name))
+				// kubectl puts what it looked for in front of this.
+				return "", "", apierrors.NewBadRequest("field label not supported: " + name)
 			}
 			return stored, value, nil
 		})

@@ -97,6 +97,9 @@ type Server struct {
 	randomMu sync.Mutex // guards cfg.Random
 	// quotaTurns let the requests that charge one namespace's quotas through one by one; see quotaTurn.
 	quotaTurns [16]sync.Mutex
+
+	advertisedMu sync.Mutex // guards what follows
+	advertised   []netip.AddrPort
 }
 
 // New returns a server whose cache shows the newest state of the store.
@@ -157,6 +160,18 @@ func (s *Server) prepareIdentities() error {
 	return nil
 }
 
-// Run follows writes that other processes make to the store until ctx ends, and returns nil then. Writes of this
-// server are published without it, so a server that owns its store alone works without Run.
-func (s *Server) Run(ctx context.Context) error { return s.cache.follow(ctx, s.cfg.Log) }
+// Run follows writes that other processes make to the store, and makes anew what [Server.Bootstrap] and
+// [Server.Advertise] made when somebody deletes it, until ctx ends; it returns nil then. Writes of this server are
+// published without it, so a server that owns its store alone works without Run.
+func (s *Server) Run(ctx context.Context) error {
+	var keepers sync.WaitGroup
+	defer keepers.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	for _, id := range []kind.ID{kind.Namespaces, kind.PriorityClasses, kind.Services, kind.EndpointSlices, kind.Endpoints} {
+		if s.cfg.Kinds.ByID(id) != nil {
+			keepers.Go(func() { s.keep(ctx, id) })
+		}
+	}
+	return s.cache.follow(ctx, s.cfg.Log)
+}

@@ -186,6 +186,10 @@ func measureIdle(binary string) ([]figure, error) {
 	if err != nil {
 		return nil, err
 	}
+	names, err := residentNames(dir)
+	if err != nil {
+		return nil, err
+	}
 	if err := s.down(); err != nil {
 		return nil, err
 	}
@@ -204,11 +208,34 @@ func measureIdle(binary string) ([]figure, error) {
 		return nil, err
 	}
 	return []figure{
-		{Name: "resident memory of all of it, idle", Value: rss, Unit: "MB", Budget: 70},
-		{Name: "  of that anonymous", Value: anon, Unit: "MB"},
+		{Name: "resident memory of all of it, idle", Value: rss + names, Unit: "MB", Budget: 70},
+		{Name: "  of that the server's anonymous memory", Value: anon, Unit: "MB"},
+		{Name: "  of that the name server", Value: names, Unit: "MB"},
 		{Name: "resident memory without node parts", Value: rssNoNode, Unit: "MB", Budget: 45},
 		{Name: "idle CPU, of one core", Value: 100 * float64(after-before) / float64(span), Unit: "%", Budget: 0.3},
 	}, noNode.down()
+}
+
+// residentNames returns the resident memory of the name server process of a data directory's instance, in MB.
+func residentNames(dataDir string) (float64, error) {
+	run := "/run/sampan/" + cluster.InstanceOf(dataDir)
+	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		return 0, err
+	}
+	for _, f := range files {
+		command, err := os.ReadFile(f)
+		if err != nil || !strings.Contains(string(command), run) {
+			continue
+		}
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(f)))
+		if err != nil {
+			return 0, err
+		}
+		rss, _, err := memory(pid)
+		return rss, err
+	}
+	return 0, fmt.Errorf("no name server of %s runs", run)
 }
 
 // background is a context for requests that have a time limit of their own.

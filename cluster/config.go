@@ -174,20 +174,8 @@ func InstanceOf(dataDir string) string {
 	return hex.EncodeToString(sum[:3])
 }
 
-// serviceIP returns the n-th address of the Service range.
-func (s Settings) serviceIP(n int) netip.Addr {
-	addr := s.ServiceCIDR.Addr()
-	for range n {
-		addr = addr.Next()
-	}
-	return addr
-}
-
-// APIServiceIP is the address of the Service "kubernetes".
-func (s Settings) APIServiceIP() netip.Addr { return s.serviceIP(1) }
-
-// DNSServiceIP is the address of the cluster's name server.
-func (s Settings) DNSServiceIP() netip.Addr { return s.serviceIP(10) }
+// apiAddress is the address of the Service "kubernetes": the first of the range, as upstream.
+func (s Settings) apiAddress() netip.Addr { return s.ServiceCIDR.Addr().Next() }
 
 func (s Settings) storeFile() string  { return filepath.Join(s.DataDir, "store.db") }
 func (s Settings) pkiDir() string     { return filepath.Join(s.DataDir, "pki") }

@@ -19,10 +19,14 @@ import (
 )
 
 // Down ends the server, if it runs, and then the pods, and removes every trace of the instance from the
-// kernel. It works on what a killed server left too, and on nothing at all. purge removes the data as well.
+// kernel. It works on what a killed server left too, and on nothing at all. purge removes the data as well. A
+// directory that is not a server's data directory is an error, and stays as it is.
 func Down(ctx context.Context, s Settings, grace time.Duration, purge bool) error {
 	if os.Geteuid() != 0 {
 		return errors.New("stopping pods needs root: run it with sudo")
+	}
+	if err := CheckDataDir(s.DataDir); err != nil {
+		return err
 	}
 	if err := stopServer(ctx, s); err != nil {
 		return err

@@ -34,7 +34,7 @@ func (i *identities) prepare(s Settings, now time.Time) (err error) {
 	}
 	i.pool = x509.NewCertPool()
 	i.pool.AddCert(i.ca.Certificate)
-	ips := []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.IPv6Loopback(), s.APIServiceIP(), s.gateway()}
+	ips := []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.IPv6Loopback(), s.apiAddress(), s.gateway()}
 	if !s.Listen.Addr().IsUnspecified() {
 		ips = append(ips, s.Listen.Addr())
 	}

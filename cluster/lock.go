@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -21,7 +22,11 @@ type runningError struct {
 }
 
 func (e *runningError) Error() string {
-	return fmt.Sprintf("a server with the data directory %s is running already (process %d)", e.dataDir, e.pid)
+	text := fmt.Sprintf("a server with the data directory %s is running already", e.dataDir)
+	if e.pid != 0 { // 0: it has taken the lock this moment and not yet said who it is
+		text += fmt.Sprintf(" (process %d)", e.pid)
+	}
+	return text
 }
 
 // takeLock takes the data directory for this process, or returns a *runningError.
@@ -38,7 +43,7 @@ func takeLock(s Settings) (*lock, error) {
 		}
 		return nil, fmt.Errorf("lock %s: %w", s.lockFile(), err)
 	}
-	if err := f.Truncate(0); err == nil {
+	if err = f.Truncate(0); err == nil {
 		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	}
 	if err != nil {
@@ -49,6 +54,38 @@ func takeLock(s Settings) (*lock, error) {
 }
 
 func (l *lock) release() { l.file.Close() }
+
+// takeTurn waits until no other [Up] of the data directory is under way: the second of two finds the server of the
+// first. The turn ends with end, or with the process.
+func takeTurn(ctx context.Context, s Settings) (end func(), err error) {
+	dir, err := os.Open(s.DataDir)
+	if err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
+	taken := make(chan error, 1)
+	go func() {
+		for {
+			err := unix.Flock(int(dir.Fd()), unix.LOCK_EX)
+			if errors.Is(err, unix.EINTR) {
+				continue
+			}
+			taken <- err
+			return
+		}
+	}()
+	select {
+	case err := <-taken:
+		if err != nil {
+			dir.Close()
+			return nil, fmt.Errorf("lock %s: %w", s.DataDir, err)
+		}
+		return func() { dir.Close() }, nil
+	case <-ctx.Done():
+		// The call cannot be taken back; it ends, and gives the turn back, when it is its turn.
+		go func() { <-taken; dir.Close() }()
+		return nil, errors.New("interrupted while another `sampan up` starts the server")
+	}
+}
 
 // serverPID returns the process of the running server of a data directory, 0 if there is none.
 func serverPID(s Settings) (int, error) {

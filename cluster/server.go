@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/uuid"
@@ -40,9 +42,15 @@ import (
 // Run runs a server until ctx ends. ready, which may be nil, gets a [Report] as a JSON line for each part that
 // is ready. The error of a server that cannot start says what is wrong and how to mend it.
 func Run(ctx context.Context, s Settings, log *slog.Logger, ready io.Writer) error {
+	// What the caller left open, such as the pipe of a script that waits for its end, is not for the processes
+	// that outlive the server. Kernels before 5.11 do not know how; there they get it.
+	_ = unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC)
 	klog.SetSlogLogger(log) // the Kubernetes libraries speak through klog
 	report := &progress{began: processStart(), to: ready}
 	if err := preflight(s); err != nil {
+		return err
+	}
+	if err := CheckDataDir(s.DataDir); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(s.DataDir, 0o700); err != nil {

@@ -18,11 +18,22 @@ import (
 // args are the arguments of `sampan server`; report is told of each part as it becomes ready. If a server of
 // the data directory is running already, Up changes nothing and returns started == false.
 func Up(ctx context.Context, s Settings, args []string, report func(Report)) (started bool, err error) {
-	if pid, err := serverPID(s); err != nil || pid != 0 {
+	if err := preflight(s); err != nil {
+		return false, err
+	}
+	if err := CheckDataDir(s.DataDir); err != nil {
 		return false, err
 	}
 	if err := os.MkdirAll(s.DataDir, 0o700); err != nil {
 		return false, fmt.Errorf("data directory: %w", err)
+	}
+	end, err := takeTurn(ctx, s)
+	if err != nil {
+		return false, err
+	}
+	defer end()
+	if pid, err := serverPID(s); err != nil || pid != 0 {
+		return false, err
 	}
 	log, err := os.OpenFile(s.logFile(), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
@@ -78,7 +89,7 @@ func Up(ctx context.Context, s Settings, args []string, report func(Report)) (st
 	// The pipe ended before the last part was ready: so did the server.
 	err = cmd.Wait()
 	if ctx.Err() != nil {
-		return true, errors.New("interrupted; the server was stopped")
+		return true, errors.New("interrupted; the server was stopped, and `sampan down` removes what it has set up")
 	}
 	return true, fmt.Errorf("the server ended while it started (%v): %s", err, lastLine(s.logFile(), from))
 }
@@ -92,6 +103,9 @@ func lastLine(file string, from int64) string {
 	lines := strings.Split(strings.TrimSpace(string(data[from:])), "\n")
 	return strings.TrimPrefix(lines[len(lines)-1], "Error: ")
 }
+
+// rolledOut prints kind, namespace and name of what kubectl got, which is a list or, if it is one, the object.
+const rolledOut = `jsonpath={range .items[*]}{.kind} {.metadata.namespace} {.metadata.name}{"\n"}{end}{.kind} {.metadata.namespace} {.metadata.name}`
 
 // Apply hands manifests (a file, a folder, a kustomization or a URL) to the kubectl beside this program and
 // waits until what they declare is rolled out. Output goes to out.
@@ -112,7 +126,7 @@ func Apply(ctx context.Context, s Settings, what string, timeout time.Duration, 
 	if err := run(append([]string{"apply"}, flag...)...).Run(); err != nil {
 		return fmt.Errorf("apply %s: kubectl: %w", what, err)
 	}
-	list := run(append([]string{"get", "-o", `jsonpath={range .items[*]}{.kind} {.metadata.namespace} {.metadata.name}{"\n"}{end}`}, flag...)...)
+	list := run(append([]string{"get", "-o", rolledOut}, flag...)...)
 	list.Stdout = nil
 	objects, err := list.Output()
 	if err != nil {

@@ -272,23 +272,19 @@ func TestOddQueriesAreRefusedPolitely(t *testing.T) {
 func upstream(t *testing.T, handler dns.HandlerFunc) (netip.AddrPort, *atomic.Int64) {
 	t.Helper()
 	count := new(atomic.Int64)
-	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := net.Listen("tcp", pc.LocalAddr().String())
+	socket, err := Listen(netip.MustParseAddrPort("127.0.0.1:0"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	counted := dns.HandlerFunc(func(w dns.ResponseWriter, m *dns.Msg) { count.Add(1); handler(w, m) })
-	for _, s := range []*dns.Server{{PacketConn: pc, Handler: counted}, {Listener: l, Handler: counted}} {
+	for _, s := range []*dns.Server{{PacketConn: socket.UDP, Handler: counted}, {Listener: socket.TCP, Handler: counted}} {
 		started := make(chan struct{})
 		s.NotifyStartedFunc = func() { close(started) }
 		go s.ActivateAndServe()
 		<-started
 		t.Cleanup(func() { s.Shutdown() })
 	}
-	return netip.MustParseAddrPort(pc.LocalAddr().String()), count
+	return socket.Address(), count
 }
 
 func reply(records ...string) dns.HandlerFunc {

@@ -106,6 +106,30 @@ func TestSecondUpChangesNothing(t *testing.T) {
 	}
 }
 
+func TestUpWaitsForWhatItApplies(t *testing.T) {
+	m := newMachine(t)
+	m.up()
+	m.importBusybox()
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"one.yaml": "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: one}\nspec: {selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {terminationGracePeriodSeconds: 1, containers: [{name: a, image: \"busybox:e2e\", command: [sleep, \"1000\"]}]}}}\n",
+		"bad.yaml": "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: bad}\nspec: {}\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out := m.must("bin/sampan", "up", "-f", filepath.Join(dir, "one.yaml")); !strings.Contains(out, `deployment "one" successfully rolled out`) {
+		t.Errorf("up -f did not wait:\n%s", out)
+	}
+	if ready := m.kubectl("get", "deployment", "one", "-o", "jsonpath={.status.readyReplicas}"); ready != "1" {
+		t.Errorf("%s replicas are ready after up -f", ready)
+	}
+	if out, err := m.try("bin/sampan", "up", "-f", filepath.Join(dir, "bad.yaml")); err == nil || !strings.Contains(out, "bad.yaml") {
+		t.Errorf("up -f of a bad manifest: %v\n%s", err, out)
+	}
+}
+
 func TestBadManifestsAreRefusedWithTheReason(t *testing.T) {
 	m := newMachine(t)
 	m.up()

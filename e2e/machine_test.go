@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -241,7 +240,10 @@ mkdir -p "$1/bin" "$1/etc" "$1/tmp"
 cp /bin/busybox "$1/bin/busybox"
 for applet in $(/bin/busybox --list); do [ $applet = busybox ] || ln -s busybox "$1/bin/$applet"; done
 CGO_ENABLED=0 "$2" build -trimpath -ldflags '-s -w' -o "$1/bin/peer" ./peer`
-	golang := cmp.Or(os.Getenv("GO"), filepath.Join(runtime.GOROOT(), "bin/go"))
+	golang, err := exec.LookPath("go")
+	if err != nil {
+		t.Fatalf("go builds the test image's program: %v", err)
+	}
 	if out, err := exec.Command("sh", "-c", script, "sh", dir, golang).CombinedOutput(); err != nil {
 		t.Fatalf("root file system of the test image: %v\n%s", err, out)
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -37,15 +38,15 @@ func (m *machine) etcd() *exec.Cmd {
 	hold := make(chan struct{})
 	m.t.Cleanup(func() { close(hold) })
 	started := make(chan error)
-	go m.inThread(func() error {
+	go func() {
+		runtime.LockOSThread()
 		if err := netns.Set(m.node); err != nil {
 			started <- err
-			return nil
+			return
 		}
 		started <- cmd.Start()
 		<-hold
-		return nil
-	})
+	}()
 	if err := <-started; err != nil {
 		m.t.Fatalf("etcd: %v (apt-get install etcd-server)", err)
 	}

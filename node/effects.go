@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 	"sampan/kind"
 	"sampan/node/podconfig"
 	"sampan/node/podstate"
+	"sampan/node/volume"
 	"sampan/view"
 )
 
@@ -43,7 +45,7 @@ func (w *worker) mountVolumes(ctx context.Context, pod *corev1.Pod) podstate.Eve
 		return podstate.VolumesFailed{Message: fmt.Sprintf("make pod directory: %v", err)}
 	}
 	if err := w.a.volumes.Mount(ctx, pod, w.facts(nil)); err != nil {
-		return podstate.VolumesFailed{Message: err.Error()}
+		return podstate.VolumesFailed{Message: err.Error(), Coming: errors.Is(err, volume.ErrUnbound)}
 	}
 	return podstate.VolumesReady{}
 }

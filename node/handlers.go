@@ -28,7 +28,7 @@ import (
 // probeBodyMax is how much of an HTTP probe's answer is read, for the message of a failure.
 const probeBodyMax = 10 << 10
 
-// errExit is what a command's exit code other than 0 becomes; its text is the command's output.
+// errExit is what a command's exit code other than 0 becomes; its text is the command's output, which may be "".
 type errExit struct {
 	code   int32
 	output string
@@ -49,7 +49,12 @@ func (w *worker) postStart(ctx context.Context, pod *corev1.Pod, e podstate.RunP
 func (w *worker) runHook(ctx context.Context, pod *corev1.Pod, c *corev1.Container, id string, h *corev1.LifecycleHandler) error {
 	switch {
 	case h.Exec != nil:
-		return w.exec(ctx, id, h.Exec.Command)
+		err := w.exec(ctx, id, h.Exec.Command)
+		var exit errExit
+		if errors.As(err, &exit) { // its own text may be empty
+			return fmt.Errorf("command '%s' exited with %d: %s", strings.Join(h.Exec.Command, " "), exit.code, exit.output)
+		}
+		return err
 	case h.HTTPGet != nil:
 		// Unlike a probe, a hook is content with an answer of any status below 400 only; redirects do not count.
 		return w.httpGet(ctx, pod, c, h.HTTPGet, "kube-lifecycle/1.37")

@@ -214,3 +214,28 @@ func TestTerminationMessage(t *testing.T) {
 		}
 	}
 }
+
+// exits is a runtime in which every command ends with an exit code and says nothing.
+type exits struct {
+	runtimeapi.RuntimeServiceClient
+	code int32
+}
+
+func (e exits) ExecSync(context.Context, *runtimeapi.ExecSyncRequest, ...grpc.CallOption) (*runtimeapi.ExecSyncResponse, error) {
+	return &runtimeapi.ExecSyncResponse{ExitCode: e.code}, nil
+}
+
+func TestPostStartCommandFailsByItsExitCode(t *testing.T) {
+	for code, want := range map[int32]string{0: "", 7: "command 'sh -c exit 7' exited with 7: "} {
+		w := localWorker(t)
+		w.a.cfg.Runtime = exits{code: code}
+		pod := w.state.Pod().DeepCopy()
+		pod.Spec.Containers[0].Lifecycle = &corev1.Lifecycle{PostStart: &corev1.LifecycleHandler{
+			Exec: &corev1.ExecAction{Command: []string{"sh", "-c", "exit 7"}},
+		}}
+		got := w.postStart(t.Context(), pod, podstate.RunPostStart{Container: "c", ID: "id"})
+		if done := got.(podstate.HookDone); done.Err != want {
+			t.Errorf("exit code %d: %q, want %q", code, done.Err, want)
+		}
+	}
+}

@@ -201,8 +201,11 @@ func waitingFor(pod *corev1.Pod, name string) string {
 		for i := range list {
 			if wait := list[i].State.Waiting; list[i].Name == name && wait != nil {
 				reason = wait.Reason
-				if reason == "ErrImagePull" || reason == "ImagePullBackOff" {
-					return fmt.Sprintf("container %q in pod %q is waiting to start: image can't be pulled", name, pod.Name)
+				switch reason {
+				case "ErrImagePull":
+					reason = "image can't be pulled"
+				case "ImagePullBackOff":
+					reason = "trying and failing to pull image"
 				}
 			}
 		}

@@ -62,8 +62,8 @@ func probeSpec(c *corev1.Container, which podstate.Probe) *corev1.Probe {
 
 // thresholds turns single results of a probe into changes of opinion.
 type thresholds struct {
-	success, failure int // how many in a row are needed
-	ok, row          int
+	success, failure int  // how many in a row are needed
+	row              int  // of equal results up to now: of successes above zero, of failures below
 	value            bool // the present opinion
 	told             bool
 }
@@ -75,13 +75,8 @@ func (t *thresholds) result(ok bool) (changed bool) {
 	} else {
 		t.row = min(t.row, 0) - 1
 	}
-	next := t.value
-	switch {
-	case t.row >= t.success:
-		next = true
-	case -t.row >= t.failure:
-		next = false
-	default:
+	next := t.row >= t.success
+	if !next && -t.row < t.failure {
 		return false
 	}
 	changed = next != t.value || !t.told

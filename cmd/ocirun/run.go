@@ -107,7 +107,7 @@ func execProcess(id string, tty bool, args []string) (int, error) {
 		return 0, err
 	}
 	if err := container.Run(p); err != nil {
-		return 0, fmt.Errorf("unable to start container process: %w", err)
+		return 0, err // it says "unable to start container process" itself
 	}
 	return p.Pid()
 }

@@ -46,6 +46,9 @@ func addDataDir(cmd *cobra.Command) *imageStore {
 }
 
 func (s *imageStore) open() (*image.Store, error) {
+	if err := cluster.CheckDataDir(s.dataDir); err != nil {
+		return nil, err
+	}
 	return image.Open(cluster.ImageDir(s.dataDir), slog.New(slog.NewTextHandler(os.Stderr, nil)))
 }
 

@@ -2,7 +2,6 @@ package deployment
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -18,7 +17,8 @@ import (
 	"sampan/view"
 )
 
-var errSelectsAll = errors.New("This deployment is selecting all pods. A non-empty selector is required.")
+// selectsAll is shown to users as it stands, as the message of an event.
+const selectsAll = "This deployment is selecting all pods. A non-empty selector is required."
 
 // Mem is what a decision leaves to the next: the text of the failed creation of a ReplicaSet, if any.
 type Mem struct{ Failure string }
@@ -60,7 +60,7 @@ func Decide(in In, mem Mem) (plan.Plan, Mem) {
 		revision:   in.Deployment.Annotations[revisionAnnotation],
 	}
 	switch {
-	case in.Invalid != nil:
+	case in.Invalid != "":
 		r.refuse()
 		return r.p, Mem{}
 	case len(in.Claim.Adopt)+len(in.Claim.Release) > 0:
@@ -94,7 +94,7 @@ func Decide(in In, mem Mem) (plan.Plan, Mem) {
 
 // refuse says that the selector cannot be used.
 func (r *rollout) refuse() {
-	r.p.Say(plan.Reason{About: r.in.Key, EventReason: "SelectingAll", Warning: true, Message: r.in.Invalid.Error()})
+	r.p.Say(plan.Reason{About: r.in.Key, EventReason: "SelectingAll", Warning: true, Message: r.in.Invalid})
 	if r.d.Status.ObservedGeneration < r.d.Generation {
 		d := r.d.DeepCopy()
 		d.Status.ObservedGeneration = d.Generation

@@ -24,8 +24,8 @@ type In struct {
 	OldPodsRun bool
 	// Occupied is what has the name that a ReplicaSet of the current template would get, or nil.
 	Occupied *appsv1.ReplicaSet
-	// Invalid says why the selector cannot be used.
-	Invalid error
+	// Invalid says why the selector cannot be used, "" if it can.
+	Invalid string
 }
 
 // New returns the controller.
@@ -78,9 +78,9 @@ func Gather(snap *view.Snapshot, key view.Key, now time.Time) In {
 	in.Deployment = d
 	selector, err := metav1.LabelSelectorAsSelector(d.Spec.Selector)
 	if err != nil || selector.Empty() {
-		in.Invalid = errSelectsAll
+		in.Invalid = selectsAll
 		if err != nil {
-			in.Invalid = err
+			in.Invalid = err.Error()
 		}
 		return in
 	}

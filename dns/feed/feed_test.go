@@ -426,6 +426,23 @@ func TestUpgradeLosesNoQuestion(t *testing.T) {
 	}
 }
 
+// suspend stops a child of the test's, and waits until it does nothing more.
+func suspend(t *testing.T, pid int) {
+	t.Helper()
+	if err := unix.Kill(pid, unix.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		err := unix.Waitid(unix.P_PID, pid, nil, unix.WSTOPPED, nil)
+		if err == nil {
+			return
+		}
+		if !errors.Is(err, unix.EINTR) {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestStuckNameServerIsReplaced(t *testing.T) {
 	t.Parallel() // it waits for its patience to end
 	n := newNode(t)
@@ -433,9 +450,7 @@ func TestStuckNameServerIsReplaced(t *testing.T) {
 	n.source().put(kind.Services, svc("web", "10.96.0.20"))
 	s := n.start("one").ready()
 	stuck := n.pids()[0]
-	if err := unix.Kill(stuck, unix.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	suspend(t, stuck)
 	n.source().put(kind.Services, svc("api", "10.96.0.21"))
 	n.want("api", "10.96.0.21") // asked of the stuck one, answered by the next
 	n.gone(stuck)
@@ -445,9 +460,7 @@ func TestStuckNameServerIsReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	stuck = n.pids()[0]
-	if err := unix.Kill(stuck, unix.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	suspend(t, stuck)
 	n.start("one").ready()
 	n.gone(stuck)
 	n.want("api", "10.96.0.21")

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math"
 	"net"
 	"net/netip"
 	"os"
@@ -54,9 +53,6 @@ func start(program string, cfg Config, build string, patience time.Duration) (*r
 	cmd.ExtraFiles = []*os.File{theirs} // dns.FirstClient
 	// A session of its own: no terminal and no group of ours ends it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, PidFD: &r.pidfd}
-	// Whatever this process was given open, such as the pipe of a script that waits for its end, is not passed on.
-	// Kernels before 5.11 do not know how; then it is.
-	_ = unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC)
 	if err := cmd.Start(); err != nil {
 		conn.Close()
 		return nil, fmt.Errorf("start the name server: %w", err)

@@ -118,6 +118,10 @@ func (p *stepper) replaceLostSandbox() {
 		for i := range p.containers {
 			c := &p.containers[i]
 			c.completed, c.previousID, c.restartAt = false, "", time.Time{}
+			if c.pullFailed == "" {
+				// What failed in the old sandbox, perhaps because it was dying, did not fail in this one.
+				c.retry, c.waiting, c.waitingMsg = retry{}, "", ""
+			}
 			if c.id != "" && c.exit == nil { // created, never started
 				c.id = ""
 			}

@@ -74,7 +74,12 @@ type Retry struct{}
 type VolumesReady struct{}
 
 // VolumesFailed answers MountVolumes.
-type VolumesFailed struct{ Message string }
+type VolumesFailed struct {
+	Message string
+	// Coming says that what is missing is being made as a rule, like the volume of a claim whose pod was placed this
+	// moment. It is no event unless it stays so.
+	Coming bool
+}
 
 // VolumesGone answers UnmountVolumes.
 type VolumesGone struct{}

@@ -139,6 +139,8 @@ func (s *script) run(f []string) error {
 		ev = podstate.VolumesReady{}
 	case "mount-failed":
 		ev = podstate.VolumesFailed{Message: rest(1)}
+	case "unbound":
+		ev = podstate.VolumesFailed{Message: "PVC ns/c is not bound", Coming: true}
 	case "unmounted":
 		ev = podstate.VolumesGone{}
 	case "sandbox-started":

@@ -112,6 +112,9 @@ func (p *stepper) noteRetry() {
 	}
 }
 
+// comingMax is how often something may be missing that is being made before it is worth an event.
+const comingMax = 3
+
 func (p *stepper) noteVolumes(ev Event) {
 	v := &p.volumes
 	switch ev := ev.(type) {
@@ -123,7 +126,9 @@ func (p *stepper) noteVolumes(ev Event) {
 		if v.stage == volumesMounting {
 			v.stage = volumesNone
 			v.retry.fail(p.now, setupRetryFirst, setupRetryMax)
-			p.emit(nil, true, "FailedMount", "%s", ev.Message)
+			if !ev.Coming || v.retry.failures > comingMax {
+				p.emit(nil, true, "FailedMount", "%s", ev.Message)
+			}
 		}
 	case VolumesGone:
 		v.stage = volumesGone

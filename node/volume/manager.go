@@ -229,6 +229,9 @@ func emptyDir(pod *corev1.Pod, src *corev1.EmptyDirVolumeSource, dir string) err
 	return fmt.Errorf("unknown storage medium %q", src.Medium)
 }
 
+// ErrUnbound says that a claim has no volume yet.
+var ErrUnbound = errors.New("not bound")
+
 // claimed returns the PersistentVolume of a claim volume.
 func claimed(pod *corev1.Pod, v *corev1.Volume, snap *view.Snapshot) (pv *corev1.PersistentVolume, readOnly bool, err error) {
 	name := pod.Name + "-" + v.Name // a generic ephemeral volume's claim
@@ -240,7 +243,7 @@ func claimed(pod *corev1.Pod, v *corev1.Volume, snap *view.Snapshot) (pv *corev1
 		return nil, false, fmt.Errorf("persistentvolumeclaim %q not found", name)
 	}
 	if claim.Spec.VolumeName == "" || claim.Status.Phase != corev1.ClaimBound {
-		return nil, false, fmt.Errorf("PVC %s/%s is not bound", pod.Namespace, name)
+		return nil, false, fmt.Errorf("PVC %s/%s is %w", pod.Namespace, name, ErrUnbound)
 	}
 	pv, ok = view.Get[*corev1.PersistentVolume](snap, kind.PersistentVolumes, "", claim.Spec.VolumeName)
 	if !ok {

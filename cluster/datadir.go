@@ -1,0 +1,45 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// CheckDataDir returns an error if a data directory exists and is somebody else's. A directory is a server's from
+// the time that it was empty, or new, when the first server locked it. So everything in a directory with a lock file
+// may be removed with the data, and nothing is ever done to any other, whatever --data-dir says.
+func CheckDataDir(dir string) error {
+	if _, err := os.Stat(Settings{DataDir: dir}.lockFile()); err == nil {
+		return nil
+	}
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	for _, e := range entries {
+		switch {
+		case e.Name() == filepath.Base(ImageDir(dir)) && isImageStore(ImageDir(dir)): // of `sampan image import` before the first start
+		case e.Name() == filepath.Base(Settings{}.logFile()): // of `sampan up`
+		case e.Name() == "lost+found": // of a file system of its own
+		default:
+			return fmt.Errorf("%s is not a data directory of Sampan: it holds %s and no server.lock; "+
+				"name an empty or new directory with --data-dir", dir, e.Name())
+		}
+	}
+	return nil
+}
+
+// isImageStore reports whether a folder is an image store, or nothing yet, and not just one of its name.
+func isImageStore(dir string) bool {
+	if _, err := os.Stat(filepath.Join(dir, "lock")); err == nil {
+		return true
+	}
+	entries, err := os.ReadDir(dir)
+	return err == nil && len(entries) == 0
+}
