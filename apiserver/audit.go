@@ -60,6 +60,17 @@ func (x *exchange) beginAudit(sender auth.User) {
 	x.recordStage(auditv1.StageRequestReceived, 0)
 }
 
+// annotate puts what admission found into the event that ends the request.
+func (x *exchange) annotate(key, value string) {
+	if x.audit == nil {
+		return
+	}
+	if x.audit.event.Annotations == nil {
+		x.audit.event.Annotations = map[string]string{}
+	}
+	x.audit.event.Annotations[key] = value
+}
+
 // endAudit writes down how a request ended.
 func (x *exchange) endAudit(code int) {
 	if x.audit != nil {
