@@ -17,6 +17,7 @@ import (
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -308,6 +309,21 @@ func TestRolesDecideAndNobodyHandsOutWhatItLacks(t *testing.T) {
 	}, metav1.CreateOptions{})
 	wantError(t, "a binding to nothing", err, apierrors.IsNotFound, `role.rbac.authorization.k8s.io "none" not found`)
 
+	// Who may update a Lease may not make one by it.
+	if _, err := admin.RbacV1().Roles("default").Create(ctx, &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Name: "leases"}, Rules: []rbacv1.PolicyRule{
+		{Verbs: []string{"update"}, APIGroups: []string{"coordination.k8s.io"}, Resources: []string{"leases"}},
+	}}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := admin.RbacV1().RoleBindings("default").Create(ctx, &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: "leases"}, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "leases"},
+		Subjects: []rbacv1.Subject{{Kind: "User", APIGroup: rbacv1.GroupName, Name: "bob"}},
+	}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = bob.CoordinationV1().Leases("default").Update(ctx, &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: "new"}}, metav1.UpdateOptions{})
+	wantError(t, "an update that creates", err, apierrors.IsForbidden, `cannot create resource "leases"`)
+
 	// Impersonation: bob may be alice only once a role says so.
 	as := rest.CopyConfig(g.certified(g.ca, "bob", "devs"))
 	as.Impersonate = rest.ImpersonationConfig{UserName: "alice", Groups: []string{"ops"}}
@@ -465,7 +481,7 @@ func TestRequestsAreWrittenDown(t *testing.T) {
 		got.AuditID == "" || got.AuditID != events[0].AuditID || events[0].Stage != auditv1.StageRequestReceived ||
 		got.Verb != "get" || got.User.Username != "root" || got.ImpersonatedUser == nil || got.ImpersonatedUser.Username != "alice" ||
 		got.ObjectRef == nil || got.ObjectRef.Resource != "configmaps" || got.ObjectRef.Namespace != "default" || got.ObjectRef.Name != "x" ||
-		got.ResponseStatus.Code != http.StatusForbidden || got.RequestURI != "/api/v1/namespaces/default/configmaps/x" || len(got.SourceIPs) != 1 {
+		got.ResponseStatus.Code != http.StatusForbidden || got.Annotations["authorization.k8s.io/decision"] != "forbid" || got.RequestURI != "/api/v1/namespaces/default/configmaps/x" || len(got.SourceIPs) != 1 {
 		t.Errorf("event %+v", got)
 	}
 	if e := events[3]; e.User.Username != "" || e.ResponseStatus.Code != http.StatusUnauthorized || e.ObjectRef.Resource != "secrets" {

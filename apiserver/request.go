@@ -33,7 +33,7 @@ type request struct {
 	manager   string       // the name that changes are recorded under
 	local     bool         // sent by a part of this process
 	applied   bool         // managed fields are recorded already
-	mayCreate func() error // asks whether the user may create what an apply does not find; nil: yes
+	mayCreate func() error // asks whether the user may create what an update or an apply does not find; nil: yes
 }
 
 // managedBy returns the request with the manager that its options name, if they do.
