@@ -35,7 +35,7 @@ func TestAuditLogHoldsWhatPodSecurityFound(t *testing.T) {
 	if err := log.Run(ended); err != nil {
 		t.Fatal(err)
 	}
-	want := `"annotations":{"pod-security.kubernetes.io/audit-violations":"would violate PodSecurity \"baseline:latest\": host namespaces (hostNetwork=true)`
+	want := `"pod-security.kubernetes.io/audit-violations":"would violate PodSecurity \"baseline:latest\": host namespaces (hostNetwork=true)`
 	for line := range strings.Lines(lines.String()) {
 		if strings.Contains(line, want) && strings.Contains(line, `"stage":"ResponseComplete"`) {
 			return

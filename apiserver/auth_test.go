@@ -459,6 +459,11 @@ func TestRequestsAreWrittenDown(t *testing.T) {
 	cfg.Impersonate = rest.ImpersonationConfig{UserName: "alice"}
 	_, err := clientset(t, cfg).CoreV1().ConfigMaps("default").Get(t.Context(), "x", metav1.GetOptions{})
 	wantError(t, "alice", err, apierrors.IsForbidden, `User "alice"`)
+	root := clientset(t, g.certified(g.ca, "root", "system:masters"))
+	made, err := root.CoreV1().ConfigMaps("default").Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{GenerateName: "c-"}}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	_, err = g.withToken("bad").CoreV1().Secrets("default").List(t.Context(), metav1.ListOptions{})
 	wantError(t, "a bad token", err, apierrors.IsUnauthorized, "")
 	stop()
@@ -473,7 +478,7 @@ func TestRequestsAreWrittenDown(t *testing.T) {
 		}
 		events = append(events, e)
 	}
-	if len(events) != 4 {
+	if len(events) != 6 {
 		t.Fatalf("%d events: %s", len(events), file.data.String())
 	}
 	got := events[1]
@@ -484,7 +489,10 @@ func TestRequestsAreWrittenDown(t *testing.T) {
 		got.ResponseStatus.Code != http.StatusForbidden || got.Annotations["authorization.k8s.io/decision"] != "forbid" || got.RequestURI != "/api/v1/namespaces/default/configmaps/x" || len(got.SourceIPs) != 1 {
 		t.Errorf("event %+v", got)
 	}
-	if e := events[3]; e.User.Username != "" || e.ResponseStatus.Code != http.StatusUnauthorized || e.ObjectRef.Resource != "secrets" {
+	if e := events[3]; e.ObjectRef.Name != made.Name || e.ResponseStatus.Code != http.StatusCreated || events[2].ObjectRef.Name != "" {
+		t.Errorf("event of a creation %+v", e)
+	}
+	if e := events[5]; e.User.Username != "" || e.ResponseStatus.Code != http.StatusUnauthorized || e.ObjectRef.Resource != "secrets" {
 		t.Errorf("event of who did not get in %+v", e)
 	}
 }

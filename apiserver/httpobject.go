@@ -85,6 +85,7 @@ func (x *exchange) create() error {
 	if err != nil {
 		return err
 	}
+	x.auditName(created.GetName())
 	return x.writeObject(http.StatusCreated, a, created, len(x.dryRun()) == 0)
 }
 
