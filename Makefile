@@ -72,7 +72,7 @@ test: build ## run every test: unit, race, end to end with real containers, cgro
 	SAMPAN_E2E=require $(GO) test -tags e2e -count=1 -timeout 30m -v ./e2e
 
 # The packages with goroutines, in what of them needs no root.
-RACE := ./store/... ./apiserver/... ./client/... ./controller ./scheduler/... ./node/... ./podruntime ./image/... ./network ./dns/... ./view ./cluster
+RACE := ./store/... ./apiserver/... ./client/... ./controller ./scheduler/... ./node/... ./podruntime ./image/... ./network ./dns/... ./view ./cluster ./internal/pki
 
 .PHONY: unit
 unit: ## the tests that need neither root nor tools

@@ -270,3 +270,26 @@ func TestCreatedObjectsBelongToTheirCreator(t *testing.T) {
 		t.Errorf("fields: %s", made.ManagedFields[0].FieldsV1.GetRawBytes())
 	}
 }
+
+func TestDuplicateItemsOfOldDoNotStopApply(t *testing.T) {
+	s := newMemory(t)
+	c := clientset(t, listen(t, s))
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "dup"}, Spec: corev1.PodSpec{Containers: []corev1.Container{{
+		Name: "c", Image: "i", Env: []corev1.EnvVar{{Name: "A", Value: "1"}, {Name: "A", Value: "2"}},
+		Ports: []corev1.ContainerPort{{ContainerPort: 80}, {ContainerPort: 80, Name: "web"}},
+	}}}}
+	made, err := c.CoreV1().Pods("default").Create(t.Context(), pod, metav1.CreateOptions{FieldManager: "alice"})
+	if err != nil || len(made.ManagedFields) != 1 {
+		t.Fatalf("%v %+v", err, made)
+	}
+	got, err := c.CoreV1().Pods("default").Patch(t.Context(), "dup", types.ApplyYAMLPatchType,
+		[]byte(`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"dup","labels":{"x":"y"}}}`), metav1.PatchOptions{FieldManager: "bob"})
+	if err != nil || got.Labels["x"] != "y" || len(got.Spec.Containers[0].Env) != 2 {
+		t.Errorf("%v %+v", err, got)
+	}
+	got.Labels["z"] = "z"
+	got, err = c.CoreV1().Pods("default").Update(t.Context(), got, metav1.UpdateOptions{FieldManager: "carol"})
+	if err != nil || len(got.ManagedFields) != 3 {
+		t.Errorf("%v %+v", err, got.ManagedFields)
+	}
+}

@@ -60,6 +60,27 @@ func (x *exchange) beginAudit(sender auth.User) {
 	x.recordStage(auditv1.StageRequestReceived, 0)
 }
 
+// annotate puts what admission found into the event that ends the request.
+func (x *exchange) annotate(key, value string) {
+	if x.audit == nil {
+		return
+	}
+	if x.audit.event.Annotations == nil {
+		x.audit.event.Annotations = map[string]string{}
+	}
+	x.audit.event.Annotations[key] = value
+}
+
+// auditName puts the name of a created object into the event that ends the request.
+func (x *exchange) auditName(name string) {
+	if x.audit == nil || x.audit.event.ObjectRef == nil || x.audit.event.ObjectRef.Name != "" {
+		return
+	}
+	ref := *x.audit.event.ObjectRef // the log has the other one
+	ref.Name = name
+	x.audit.event.ObjectRef = &ref
+}
+
 // endAudit writes down how a request ended.
 func (x *exchange) endAudit(code int) {
 	if x.audit != nil {

@@ -17,6 +17,7 @@ import (
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -308,6 +309,21 @@ func TestRolesDecideAndNobodyHandsOutWhatItLacks(t *testing.T) {
 	}, metav1.CreateOptions{})
 	wantError(t, "a binding to nothing", err, apierrors.IsNotFound, `role.rbac.authorization.k8s.io "none" not found`)
 
+	// Who may update a Lease may not make one by it.
+	if _, err := admin.RbacV1().Roles("default").Create(ctx, &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Name: "leases"}, Rules: []rbacv1.PolicyRule{
+		{Verbs: []string{"update"}, APIGroups: []string{"coordination.k8s.io"}, Resources: []string{"leases"}},
+	}}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := admin.RbacV1().RoleBindings("default").Create(ctx, &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: "leases"}, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "leases"},
+		Subjects: []rbacv1.Subject{{Kind: "User", APIGroup: rbacv1.GroupName, Name: "bob"}},
+	}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = bob.CoordinationV1().Leases("default").Update(ctx, &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: "new"}}, metav1.UpdateOptions{})
+	wantError(t, "an update that creates", err, apierrors.IsForbidden, `cannot create resource "leases"`)
+
 	// Impersonation: bob may be alice only once a role says so.
 	as := rest.CopyConfig(g.certified(g.ca, "bob", "devs"))
 	as.Impersonate = rest.ImpersonationConfig{UserName: "alice", Groups: []string{"ops"}}
@@ -443,6 +459,11 @@ func TestRequestsAreWrittenDown(t *testing.T) {
 	cfg.Impersonate = rest.ImpersonationConfig{UserName: "alice"}
 	_, err := clientset(t, cfg).CoreV1().ConfigMaps("default").Get(t.Context(), "x", metav1.GetOptions{})
 	wantError(t, "alice", err, apierrors.IsForbidden, `User "alice"`)
+	root := clientset(t, g.certified(g.ca, "root", "system:masters"))
+	made, err := root.CoreV1().ConfigMaps("default").Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{GenerateName: "c-"}}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	_, err = g.withToken("bad").CoreV1().Secrets("default").List(t.Context(), metav1.ListOptions{})
 	wantError(t, "a bad token", err, apierrors.IsUnauthorized, "")
 	stop()
@@ -457,7 +478,7 @@ func TestRequestsAreWrittenDown(t *testing.T) {
 		}
 		events = append(events, e)
 	}
-	if len(events) != 4 {
+	if len(events) != 6 {
 		t.Fatalf("%d events: %s", len(events), file.data.String())
 	}
 	got := events[1]
@@ -465,10 +486,13 @@ func TestRequestsAreWrittenDown(t *testing.T) {
 		got.AuditID == "" || got.AuditID != events[0].AuditID || events[0].Stage != auditv1.StageRequestReceived ||
 		got.Verb != "get" || got.User.Username != "root" || got.ImpersonatedUser == nil || got.ImpersonatedUser.Username != "alice" ||
 		got.ObjectRef == nil || got.ObjectRef.Resource != "configmaps" || got.ObjectRef.Namespace != "default" || got.ObjectRef.Name != "x" ||
-		got.ResponseStatus.Code != http.StatusForbidden || got.RequestURI != "/api/v1/namespaces/default/configmaps/x" || len(got.SourceIPs) != 1 {
+		got.ResponseStatus.Code != http.StatusForbidden || got.Annotations["authorization.k8s.io/decision"] != "forbid" || got.RequestURI != "/api/v1/namespaces/default/configmaps/x" || len(got.SourceIPs) != 1 {
 		t.Errorf("event %+v", got)
 	}
-	if e := events[3]; e.User.Username != "" || e.ResponseStatus.Code != http.StatusUnauthorized || e.ObjectRef.Resource != "secrets" {
+	if e := events[3]; e.ObjectRef.Name != made.Name || e.ResponseStatus.Code != http.StatusCreated || events[2].ObjectRef.Name != "" {
+		t.Errorf("event of a creation %+v", e)
+	}
+	if e := events[5]; e.User.Username != "" || e.ResponseStatus.Code != http.StatusUnauthorized || e.ObjectRef.Resource != "secrets" {
 		t.Errorf("event of who did not get in %+v", e)
 	}
 }

@@ -1,8 +1,10 @@
 package apiserver
 
 import (
+	"encoding/base64"
 	"net/http"
 	"strings"
+	"unicode/utf8"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
@@ -18,10 +20,14 @@ func (s *Server) authenticate(r *http.Request) (auth.User, error) {
 		return user, nil
 	}
 	header := r.Header.Get("Authorization")
-	if header == "" && certErr == nil {
+	token, ok := bearerToken(header)
+	if !ok {
+		token, ok = webSocketToken(r.Header)
+	}
+	if !ok && header == "" && certErr == nil {
 		return auth.Anonymous(), nil
 	}
-	if token, ok := bearerToken(header); ok {
+	if ok {
 		user, _, err := s.tokenUser(token, []string{s.tokens.keys.Issuer()})
 		if err == nil {
 			r.Header.Del("Authorization") // it must not reach what the request is handed on to
@@ -40,4 +46,34 @@ func bearerToken(header string) (string, bool) {
 	scheme, token, ok := strings.Cut(strings.TrimSpace(header), " ")
 	token = strings.TrimSpace(token)
 	return token, ok && strings.EqualFold(scheme, "bearer") && token != ""
+}
+
+// webSocketTokenPrefix begins a subprotocol that is a bearer token, because browsers cannot send any other header
+// when they open a WebSocket.
+const webSocketTokenPrefix = "base64url.bearer.authorization.k8s.io."
+
+// webSocketToken returns the token among the subprotocols that a client offers, and removes it from them.
+func webSocketToken(h http.Header) (token string, ok bool) {
+	const name = "Sec-WebSocket-Protocol"
+	if !strings.EqualFold(h.Get("Upgrade"), "websocket") {
+		return "", false
+	}
+	var others []string
+	for _, protocol := range strings.Split(strings.Join(h.Values(name), ","), ",") {
+		protocol = strings.TrimSpace(protocol)
+		encoded, is := strings.CutPrefix(protocol, webSocketTokenPrefix)
+		if !is {
+			others = append(others, protocol)
+			continue
+		}
+		data, err := base64.RawURLEncoding.DecodeString(encoded)
+		if err != nil || !utf8.Valid(data) {
+			data = nil // no token at all, and refused as such
+		}
+		token, ok = string(data), true
+	}
+	if ok {
+		h.Set(name, strings.Join(others, ", "))
+	}
+	return token, ok
 }

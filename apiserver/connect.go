@@ -33,6 +33,12 @@ func (x *exchange) connect() error {
 	if method != http.MethodGet && (method != http.MethodPost || x.route.subresource == "log") {
 		return errMethod(x)
 	}
+	if method == http.MethodGet && x.route.subresource != "log" {
+		// A WebSocket begins with a GET, but who may only look must not get into a pod by it.
+		if err := x.authorizeVerb("create"); err != nil {
+			return err
+		}
+	}
 	obj, err := x.server.get(x.req.key)
 	if err != nil {
 		return err

@@ -37,9 +37,6 @@ func (s *Server) create(ctx context.Context, r request, obj kind.Object, opts me
 	if err := s.admission(r, admit.Create, obj, nil, snap); err != nil {
 		return nil, err
 	}
-	if err := s.confirmSigner(r, obj, nil); err != nil {
-		return nil, err
-	}
 	generated := obj.GetName() == "" && obj.GetGenerateName() != ""
 	s.stampNew(r, obj)
 	stampRequester(r, obj)

@@ -11,6 +11,10 @@
 // reads after an acknowledgement sees at least that write. The store's revision is the resourceVersion; it is not
 // part of the stored bytes, which are the protobuf form of the external version.
 //
+// What an object uses of a ResourceQuota is charged in the transaction that writes the object, on condition that the
+// quota is as admission saw it; so quotas are exact for any number of writers and servers. An eviction takes from its
+// disruption budget first and deletes then, so a budget is never overdrawn.
+//
 // The store's keys are "/<group resource>/<namespace>/<name>", and claims to unique things, written in the same
 // transaction as the object that holds them:
 //

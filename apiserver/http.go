@@ -142,7 +142,7 @@ func (x *exchange) dispatch() error {
 	if k.Namespaced && rt.namespace == "" && (rt.name != "" || rt.verb == "create") {
 		return errNoPath(x.r)
 	}
-	x.req = request{user: x.user, kind: k, version: version, subresource: rt.subresource, warn: x.warning, manager: managerOf(x.r.UserAgent())}
+	x.req = request{user: x.user, kind: k, version: version, subresource: rt.subresource, warn: x.warning, annotate: x.annotate, manager: managerOf(x.r.UserAgent())}
 	x.req.key.Kind, x.req.key.Namespace, x.req.key.Name = k.ID, rt.namespace, rt.name
 	if rt.subresource == "" && rt.verb == "watch" {
 		return x.watch()

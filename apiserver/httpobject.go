@@ -85,6 +85,7 @@ func (x *exchange) create() error {
 	if err != nil {
 		return err
 	}
+	x.auditName(created.GetName())
 	return x.writeObject(http.StatusCreated, a, created, len(x.dryRun()) == 0)
 }
 
@@ -97,6 +98,7 @@ func (x *exchange) update() error {
 	if err := x.read(x.req.sentAs(), obj); err != nil {
 		return err
 	}
+	x.req.mayCreate = func() error { return x.authorizeVerb("create") }
 	result, created, err := x.server.put(x.r.Context(), x.req, x.req.stored(obj), metav1.UpdateOptions{DryRun: x.dryRun(), FieldManager: x.query.Get("fieldManager")})
 	if err != nil {
 		return err

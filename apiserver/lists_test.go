@@ -190,3 +190,35 @@ func TestTablesWithUnknownContentAreRefused(t *testing.T) {
 		t.Errorf("%d %s", rec.Code, rec.Body)
 	}
 }
+
+func TestListAndWatchOptionsThatMeanNothingAreRefused(t *testing.T) {
+	s := newMemory(t)
+	h := s.Handler()
+	for query, test := range map[string]struct {
+		code int
+		want string
+	}{
+		"resourceVersionMatch=Exact":                                    {422, "resourceVersionMatch is forbidden unless resourceVersion is provided"},
+		"resourceVersionMatch=Exact&resourceVersion=0":                  {422, `resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"`},
+		"resourceVersionMatch=Newest&resourceVersion=1":                 {422, `Unsupported value: \"Newest\"`},
+		"resourceVersionMatch=Exact&resourceVersion=1&continue=x":       {422, "resourceVersionMatch is forbidden when continue is provided"},
+		"resourceVersion=1&continue=eyJ2IjoibWV0YS5rOHMuaW8vdjEifQ":     {400, "specifying resource version is not allowed when using continue"},
+		"resourceVersion=-1":                                            {400, "resourceVersion: Invalid value"},
+		"limit=x":                                                       {400, "limit: Invalid value"},
+		"labelSelector=a%20in%20(":                                      {400, "unable to parse requirement"},
+		"labelSelector=" + strings.Repeat("x", 64) + "%3Da":             {400, "unable to parse requirement"},
+		"fieldSelector=a":                                               {400, "invalid selector"},
+		"fieldSelector=spec.nope%3Dx":                                   {400, "field label not supported: spec.nope"},
+		"watch=1&resourceVersionMatch=Exact":                            {422, "forbidden for watch unless sendInitialEvents is provided"},
+		"watch=1&sendInitialEvents=true":                                {422, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"},
+		"watch=1&timeoutSeconds=-1":                                     {400, "timeoutSeconds: Invalid value"},
+		"watch=1&resourceVersion=x":                                     {400, "resourceVersion: Invalid value"},
+		"resourceVersionMatch=NotOlderThan&resourceVersion=0&limit=500": {200, `"ConfigMapList"`},
+	} {
+		rec := httptest.NewRecorder()
+		h.ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), "GET", "/api/v1/configmaps?"+query, nil))
+		if rec.Code != test.code || !strings.Contains(rec.Body.String(), test.want) {
+			t.Errorf("%s: %d %s, want %d %s", query, rec.Code, rec.Body, test.code, test.want)
+		}
+	}
+}

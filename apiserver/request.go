@@ -27,12 +27,13 @@ type request struct {
 	version     *kind.Version // in which objects are sent and answered; nil: as they are stored
 	key         view.Key      // Name is empty for a collection, and for a creation with generateName
 	subresource string
-	warn        func(text string) // takes what the user should know and may ignore; may be nil
+	warn        func(text string)       // takes what the user should know and may ignore; may be nil
+	annotate    func(key, value string) // takes what the audit log should hold; may be nil
 
 	manager   string       // the name that changes are recorded under
 	local     bool         // sent by a part of this process
 	applied   bool         // managed fields are recorded already
-	mayCreate func() error // asks whether the user may create what an apply does not find; nil: yes
+	mayCreate func() error // asks whether the user may create what an update or an apply does not find; nil: yes
 }
 
 // managedBy returns the request with the manager that its options name, if they do.
@@ -92,6 +93,7 @@ func (s *Server) admission(r request, verb string, obj, old kind.Object, snap *v
 		Object:      obj,
 		Old:         old,
 		Warn:        r.warn,
+		Annotate:    r.annotate,
 	}, snap)
 	if err != nil || r.local || obj == nil || r.kind.GVK.Group != rbacv1.GroupName {
 		return err

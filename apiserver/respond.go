@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -179,12 +180,19 @@ func (x *exchange) writeObject(code int, a accepted, obj kind.Object, shared boo
 	return nil
 }
 
+// addWarning adds a warning that is not there yet. Headers must stay small: as upstream does, warnings that would make
+// them large are cut.
 func addWarning(h http.Header, text string) {
-	const most = 256 // a header must stay small; upstream cuts long warnings too
-	if len(text) > most {
-		text = text[:most]
+	const allMost, oneMost = 4 << 10, 256
+	have := h.Values("Warning")
+	total := len(text)
+	for _, w := range have {
+		total += len(w)
 	}
-	if header, err := utilnet.NewWarningHeader(299, "-", text); err == nil {
+	if total > allMost && len(text) > oneMost {
+		text = strings.ToValidUTF8(text[:oneMost], "")
+	}
+	if header, err := utilnet.NewWarningHeader(299, "-", text); err == nil && !slices.Contains(have, header) {
 		h.Add("Warning", header)
 	}
 }

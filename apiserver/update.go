@@ -34,6 +34,11 @@ func (s *Server) put(ctx context.Context, r request, obj kind.Object, opts metav
 		return nil, false, err
 	}
 	if r.kind.CreateOnUpdate && r.subresource == "" && s.cache.snapshot().Get(r.key) == nil && obj.GetUID() == "" && obj.GetResourceVersion() == "" {
+		if r.mayCreate != nil {
+			if err := r.mayCreate(); err != nil {
+				return nil, false, err
+			}
+		}
 		result, err := s.create(ctx, r, private(obj), metav1.CreateOptions{DryRun: opts.DryRun})
 		if !apierrors.IsAlreadyExists(err) {
 			return result, true, err

@@ -185,6 +185,7 @@ func (f *framer) flushTo(w http.ResponseWriter) bool {
 // an HTTP/2 connection a round through its loop, and there are two changes for each event of each watcher.
 // The zero value is ready; it belongs to one goroutine.
 type patience struct {
+	limit time.Duration // 0: writeTimeout
 	timer *time.Timer
 
 	mu      sync.Mutex // guards writing: the timer must not touch a response whose handler has returned
@@ -195,10 +196,14 @@ func (p *patience) begin(w http.ResponseWriter) {
 	p.mu.Lock()
 	p.writing = w
 	p.mu.Unlock()
+	limit := p.limit
+	if limit == 0 {
+		limit = writeTimeout
+	}
 	if p.timer == nil {
-		p.timer = time.AfterFunc(writeTimeout, p.breakOff)
+		p.timer = time.AfterFunc(limit, p.breakOff)
 	} else {
-		p.timer.Reset(writeTimeout)
+		p.timer.Reset(limit)
 	}
 }
 

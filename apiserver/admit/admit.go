@@ -94,6 +94,7 @@ func Default(cfg Config) Chain {
 	}
 	return Chain{
 		NamespaceLifecycle,
+		PodTopologyLabels,
 		LimitRangeDefaults,
 		ServiceAccount,
 		NodeRestriction,
@@ -103,6 +104,7 @@ func Default(cfg Config) Chain {
 		DefaultStorageClass,
 		ClaimExpansion,
 		RuntimeClass,
+		CertificateSubject,
 		DefaultIngressClass,
 		LimitRange,
 		PodSecurity(checks),

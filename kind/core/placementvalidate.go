@@ -200,3 +200,8 @@ func validateTopologySpread(list []corev1.TopologySpreadConstraint, path *field.
 	}
 	return errs
 }
+
+// ValidateTolerations checks the tolerations of a pod, or of what makes pods.
+func ValidateTolerations(list []corev1.Toleration, path *field.Path) field.ErrorList {
+	return validateTolerations(list, path)
+}

@@ -91,3 +91,8 @@ func sortedNames(list corev1.ResourceList) []corev1.ResourceName {
 	slices.Sort(names)
 	return names
 }
+
+// ValidateResources checks the limits and requests of a container, or what is given like them.
+func ValidateResources(r *corev1.ResourceRequirements, path *field.Path) field.ErrorList {
+	return validateResources(r, path)
+}

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"sampan/kind"
+	"sampan/kind/kindtest"
 	"sampan/kind/registry"
 )
 
@@ -15,7 +16,7 @@ func BenchmarkCreate(b *testing.B) {
 			k := r.ByID(id)
 			b.ReportAllocs()
 			for b.Loop() {
-				obj := minimal(k)
+				obj := kindtest.Minimal(k)
 				k.Default(obj)
 				k.PrepareCreate(obj)
 				if errs := append(kind.ValidateMeta(k, obj), k.Validate(obj)...); len(errs) > 0 {
