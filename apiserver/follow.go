@@ -22,7 +22,8 @@ import (
 // that a view made of them would show a state that never was.
 //
 // The query is that of a watch (resourceVersion: go on behind it; empty: begin with the state) with a parameter
-// "follow" for each kind, itself a query: resource ("deployments.apps"), namespace, labelSelector, fieldSelector.
+// "follow" for each part to follow, itself a query: resource ("deployments.apps"), namespace, labelSelector,
+// fieldSelector. Parts of one kind add up: a node follows the Secrets that its pods name by naming each.
 // Events are framed as those of a watch in protobuf. Every group of events ends with a bookmark: what came before
 // it is the cluster's state at the bookmark's revision. A stream that begins with the state marks the end of it
 // as watches do, with the annotation k8s.io/initial-events-end.
@@ -31,10 +32,26 @@ const followPath = "/sampan/v1/follow"
 // follower is several watches with one cursor. Like a [watcher] it is pulled, and belongs to one goroutine.
 type follower struct {
 	server  *Server
-	watches map[kind.ID]*watcher
-	ids     []kind.ID
+	parts   map[kind.ID][]part
+	ids     []kind.ID // of the parts, each once
 	initial bool
 	cursor  int64
+}
+
+// part is what is followed of one kind.
+type part struct {
+	kind      *kind.Kind
+	namespace string // "" for all
+	sel       selection
+}
+
+func (p part) selects(obj kind.Object) bool {
+	return (p.namespace == "" || p.namespace == obj.GetNamespace()) && (p.sel.everything() || p.sel.matches(p.kind, obj))
+}
+
+// selects reports whether one of the parts selects an object, which may be nil.
+func selects(parts []part, obj kind.Object) bool {
+	return obj != nil && slices.ContainsFunc(parts, func(p part) bool { return p.selects(obj) })
 }
 
 // next returns the events since the last call and ok = false when some of them are forgotten. The events are all
@@ -44,9 +61,12 @@ func (f *follower) next() (events []watchEvent, ok bool) {
 		snap := f.server.cache.snapshot()
 		f.cursor = snap.Revision()
 		for _, id := range f.ids {
-			w := f.watches[id]
-			for obj := range w.opts.sel.objects(snap, w.request.kind, w.request.key.Namespace, "") {
-				events = append(events, watchEvent{typ: watch.Added, object: obj})
+			for i, p := range f.parts[id] {
+				for obj := range p.sel.objects(snap, p.kind, p.namespace, "") {
+					if !selects(f.parts[id][:i], obj) { // otherwise it was sent
+						events = append(events, watchEvent{typ: watch.Added, object: obj})
+					}
+				}
 			}
 		}
 		return events, true
@@ -56,11 +76,8 @@ func (f *follower) next() (events []watchEvent, ok bool) {
 		return nil, false
 	}
 	for _, c := range changes {
-		w := f.watches[c.Key.Kind]
-		if ns := w.request.key.Namespace; ns != "" && c.Key.Namespace != ns {
-			continue
-		}
-		if e, ok := w.event(c.Old, c.New, c.Revision); ok {
+		parts := f.parts[c.Key.Kind]
+		if e, ok := eventOf(c.Old, c.New, c.Revision, selects(parts, c.Old), selects(parts, c.New)); ok {
 			events = append(events, e)
 		}
 	}
@@ -70,9 +87,7 @@ func (f *follower) next() (events []watchEvent, ok bool) {
 
 // mark says that everything up to the cursor was sent.
 func (f *follower) mark() watchEvent {
-	w := f.watches[f.ids[0]]
-	w.cursor = f.cursor
-	e := w.bookmark()
+	e := bookmarkOf(f.parts[f.ids[0]][0].kind, f.cursor)
 	if f.initial {
 		f.initial = false
 		e.object.SetAnnotations(map[string]string{metav1.InitialEventsAnnotationKey: "true"})
@@ -95,21 +110,21 @@ func (x *exchange) follow() error {
 			Message: "only the following media types are accepted: " + mediaProto,
 		}}
 	}
-	f := &follower{server: x.server, watches: make(map[kind.ID]*watcher)}
-	framers := make(map[kind.ID]*viewer)
+	f := &follower{server: x.server, parts: make(map[kind.ID][]part)}
+	viewers := make(map[kind.ID]*viewer)
 	for _, text := range x.query["follow"] {
-		w, err := x.followed(text)
+		p, err := x.followed(text)
 		if err != nil {
 			return err
 		}
-		id := w.request.kind.ID
-		if f.watches[id] != nil {
-			return apierrors.NewBadRequest(fmt.Sprintf("follow: %s is there twice", id))
+		id := p.kind.ID
+		if f.parts[id] == nil {
+			f.ids = append(f.ids, id)
+			one := *x
+			one.req = request{user: x.user, kind: p.kind}
+			viewers[id] = one.viewer(a)
 		}
-		f.watches[id], f.ids = w, append(f.ids, id)
-		one := *x
-		one.req = w.request
-		framers[id] = one.viewer(a)
+		f.parts[id] = append(f.parts[id], p)
 	}
 	if len(f.ids) == 0 {
 		return apierrors.NewBadRequest("follow: at least one kind must be given")
@@ -129,7 +144,7 @@ func (x *exchange) follow() error {
 	if _, _, ok := x.server.cache.sinceAny(f.ids, f.cursor); !ok && !f.initial {
 		return errForgotten(f)
 	}
-	x.streamFollowed(f, a, framers)
+	x.streamFollowed(f, viewers)
 	return nil
 }
 
@@ -138,36 +153,33 @@ func errForgotten(f *follower) *apierrors.StatusError {
 }
 
 // followed reads one "follow" parameter and asks whether the user may list and watch that.
-func (x *exchange) followed(text string) (*watcher, error) {
+func (x *exchange) followed(text string) (part, error) {
 	query, err := url.ParseQuery(text)
 	if err != nil {
-		return nil, apierrors.NewBadRequest(fmt.Sprintf("follow: %v", err))
+		return part{}, apierrors.NewBadRequest(fmt.Sprintf("follow: %v", err))
 	}
 	id := kind.ID(query.Get("resource"))
-	k := x.server.cfg.Kinds.ByID(id)
-	if k == nil {
-		return nil, errUnknownKind(id)
+	p := part{kind: x.server.cfg.Kinds.ByID(id), namespace: query.Get("namespace")}
+	if p.kind == nil {
+		return part{}, errUnknownKind(id)
 	}
-	namespace := query.Get("namespace")
-	if namespace != "" && !k.Namespaced {
-		return nil, apierrors.NewBadRequest(fmt.Sprintf("follow: %s have no namespace", id))
+	if p.namespace != "" && !p.kind.Namespaced {
+		return part{}, apierrors.NewBadRequest(fmt.Sprintf("follow: %s have no namespace", id))
 	}
 	for _, verb := range []string{"list", "watch"} {
 		one := *x
 		one.query = query
-		one.route = route{verb: verb, gv: k.GVK.GroupVersion(), resource: k.GroupResource().Resource, namespace: namespace}
+		one.route = route{verb: verb, gv: p.kind.GVK.GroupVersion(), resource: p.kind.GroupResource().Resource, namespace: p.namespace}
 		if err := one.authorize(); err != nil {
-			return nil, err
+			return part{}, err
 		}
 	}
-	w := &watcher{server: x.server, request: request{user: x.user, kind: k}}
-	w.request.key = view.Key{Kind: id, Namespace: namespace}
-	w.opts.sel, err = newSelection(k, nil, query.Get("labelSelector"), query.Get("fieldSelector"))
-	return w, err
+	p.sel, err = newSelection(p.kind, nil, query.Get("labelSelector"), query.Get("fieldSelector"))
+	return p, err
 }
 
 // streamFollowed writes the events until the client goes away, or is so slow that the history runs out.
-func (x *exchange) streamFollowed(f *follower, a accepted, viewers map[kind.ID]*viewer) {
+func (x *exchange) streamFollowed(f *follower, viewers map[kind.ID]*viewer) {
 	defer x.server.metrics.begin(x.measured())()
 	ctx := x.r.Context()
 	h := x.w.Header()

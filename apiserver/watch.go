@@ -108,6 +108,11 @@ func (w *watcher) event(old, new kind.Object, revision int64) (watchEvent, bool)
 	sel, k := w.opts.sel, w.request.kind
 	was := old != nil && (sel.everything() || sel.matches(k, old))
 	is := new != nil && (sel.everything() || sel.matches(k, new))
+	return eventOf(old, new, revision, was, is)
+}
+
+// eventOf is a change as a client sees it to whom the object was and is shown.
+func eventOf(old, new kind.Object, revision int64, was, is bool) (watchEvent, bool) {
 	switch {
 	case is && was:
 		return watchEvent{typ: watch.Modified, object: new}, true
@@ -122,10 +127,12 @@ func (w *watcher) event(old, new kind.Object, revision int64) (watchEvent, bool)
 }
 
 // bookmark says that everything up to the cursor was sent.
-func (w *watcher) bookmark() watchEvent {
-	obj := w.request.kind.New()
-	setGVK(obj, w.request.kind.GVK)
-	obj.SetResourceVersion(strconv.FormatInt(w.cursor, 10))
+func (w *watcher) bookmark() watchEvent { return bookmarkOf(w.request.kind, w.cursor) }
+
+func bookmarkOf(k *kind.Kind, revision int64) watchEvent {
+	obj := k.New()
+	setGVK(obj, k.GVK)
+	obj.SetResourceVersion(strconv.FormatInt(revision, 10))
 	return watchEvent{typ: watch.Bookmark, object: obj}
 }
 

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,8 +26,8 @@ type Config struct {
 	Token func(ctx context.Context) (string, error)
 	// Kinds are the kinds that the client can speak of.
 	Kinds *kind.Registry
-	// Follow is what the view shows. One kind may be there once. Empty means that there is no view: Run returns
-	// at once, and Wait waits for ever.
+	// Follow is what the view shows; parts of one kind add up. Empty means that there is no view: Run returns at
+	// once, and Wait waits for ever.
 	Follow []Follow
 	// Log is nil for silence.
 	Log *slog.Logger
@@ -74,7 +75,9 @@ func New(cfg Config) (*Client, error) {
 			}
 		}
 		query.Add("follow", one.Encode())
-		ids = append(ids, f.Kind)
+		if !slices.Contains(ids, f.Kind) {
+			ids = append(ids, f.Kind)
+		}
 	}
 	return &Client{
 		cfg: cfg, base: base, follow: query.Encode(), state: newState(ids),

@@ -3,6 +3,7 @@ package remote_test
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -26,6 +27,7 @@ import (
 	"sampan/client"
 	"sampan/client/clienttest"
 	"sampan/client/remote"
+	"sampan/internal/pki"
 	"sampan/kind"
 	"sampan/kind/registry"
 	"sampan/store"
@@ -368,6 +370,117 @@ func TestOnlyWhatIsSelectedIsFollowed(t *testing.T) {
 	shows(t, c, "front", false)
 }
 
+func TestPartsOfOneKindAddUp(t *testing.T) {
+	api := newServer(t, newMemory(t))
+	local := api.Client(auth.User{Name: "admin"})
+	for _, name := range []string{"a", "b"} {
+		create(t, local, name)
+	}
+	c := newClient(t, serve(t, api.Handler()).URL, func(cfg *remote.Config) {
+		cfg.Follow = []remote.Follow{
+			{Kind: kind.ConfigMaps, Namespace: "default", Fields: "metadata.name=a"},
+			{Kind: kind.ConfigMaps, Namespace: "default", Fields: "metadata.name=c"},
+			{Kind: kind.ConfigMaps, Labels: "both"},
+		}
+	})
+	shows(t, c, "a", true)
+	at := c.Snapshot().Revision()
+	create(t, local, "c")
+	both := configMap("a")
+	both.Labels = map[string]string{"both": ""} // in two parts now
+	for _, labels := range []map[string]string{{"both": ""}, nil} {
+		both = both.DeepCopy()
+		both.Labels = labels
+		if _, err := local.Update(t.Context(), both, "", metav1.UpdateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := local.Delete(t.Context(), view.Key{Kind: kind.ConfigMaps, Namespace: "default", Name: "c"}, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	shows(t, c, "c", false)
+	for c.Snapshot().Revision() < local.Snapshot().Revision() {
+		if err := c.Wait(t.Context(), c.Snapshot().Revision()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if words, _ := drain(t, c, at); fmt.Sprint(words) != "[+c ~a ~a -c]" {
+		t.Errorf("changes %v", words)
+	}
+}
+
+// TestNodeFollowsWhatIsItsOwn connects with a node's certificate to a server with the usual rules.
+func TestNodeFollowsWhatIsItsOwn(t *testing.T) {
+	ca, err := pki.EnsureCA(t.TempDir(), "ca", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(ca.CertPEM)
+	issue := func(r pki.Request) tls.Certificate {
+		pair, err := ca.Issue(r, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		cert, err := pair.TLS()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return cert
+	}
+	api := newServer(t, newMemory(t), func(cfg *apiserver.Config) { cfg.Authorizer, cfg.ClientCAs = nil, pool })
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error)
+	go func() {
+		ended <- apiserver.Serve(ctx, l, &tls.Config{
+			Certificates: []tls.Certificate{issue(pki.Request{CommonName: "server", IPs: []netip.Addr{netip.MustParseAddr("127.0.0.1")}, Server: true})},
+			ClientCAs:    pool, ClientAuth: tls.RequestClientCert,
+		}, api.Handler(), slog.New(slog.DiscardHandler))
+	}()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	node := issue(pki.Request{CommonName: "system:node:n1", Organizations: []string{auth.GroupNodes}, Client: true})
+	follow := func(f ...remote.Follow) *remote.Client {
+		return newClient(t, "https://"+l.Addr().String(), func(cfg *remote.Config) {
+			cfg.TLS = &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{node}}
+			cfg.Follow = f
+		})
+	}
+	local := api.Client(auth.User{Name: "admin", Groups: []string{auth.GroupMasters}})
+	for _, name := range []string{"n1", "n2"} {
+		pod := &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "on-" + name},
+			Spec:       corev1.PodSpec{NodeName: name, Containers: []corev1.Container{{Name: "a", Image: "a"}}},
+		}
+		if _, err := local.Create(t.Context(), pod, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := follow(remote.Follow{Kind: kind.Pods, Fields: "spec.nodeName=n1"}, remote.Follow{Kind: kind.Nodes, Fields: "metadata.name=n1"}, remote.Follow{Kind: kind.Services})
+	soon, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := c.Wait(soon, 0); err != nil {
+		t.Fatal(err)
+	}
+	if snap := c.Snapshot(); snap.Len(kind.Pods) != 1 {
+		t.Errorf("the node sees %d pods", snap.Len(kind.Pods))
+	}
+	if _, err := c.Create(t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}}, metav1.CreateOptions{}); err != nil {
+		t.Errorf("the node registers: %v", err)
+	}
+	if _, err := c.Create(t.Context(), configMap("x"), metav1.CreateOptions{}); !apierrors.IsForbidden(err) {
+		t.Errorf("the node writes a config map: %v", err)
+	}
+}
+
 func TestFollowingNeedsPermissionForEveryKind(t *testing.T) {
 	refused := make(chan auth.Attributes, 10)
 	api := newServer(t, newMemory(t), func(cfg *apiserver.Config) {
@@ -393,7 +506,6 @@ func TestBadFollowsAreRefused(t *testing.T) {
 	for query, code := range map[string]int{
 		"":                      400,
 		"follow=resource%3Dnil": 404,
-		"follow=resource%3Dpods&follow=resource%3Dpods":             400,
 		"follow=resource%3Dnodes%26namespace%3Dx":                   400,
 		"follow=resource%3Dpods%26labelSelector%3Da%253D%253D%253D": 400,
 		"follow=resource%3Dpods%26fieldSelector%3Dno%253Done":       400,
