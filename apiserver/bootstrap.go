@@ -14,6 +14,7 @@ import (
 
 	"sampan/apiserver/auth"
 	"sampan/kind"
+	"sampan/kind/scheduling"
 	"sampan/view"
 )
 
@@ -51,9 +52,14 @@ func (s *Server) bootstrapped(id kind.ID) []kind.Object {
 		}
 		return all
 	case kind.PriorityClasses:
-		if s.cfg.Kinds.ByID(id) != nil {
-			return systemPriorityClasses()
+		if s.cfg.Kinds.ByID(id) == nil {
+			return nil
 		}
+		var all []kind.Object
+		for _, class := range scheduling.System() {
+			all = append(all, class)
+		}
+		return all
 	case kind.Services:
 		return []kind.Object{&corev1.Service{
 			ObjectMeta: metav1.ObjectMeta{

@@ -77,8 +77,8 @@ func System() []*schedulingv1.PriorityClass {
 		}
 	}
 	return []*schedulingv1.PriorityClass{
-		class(NodeCritical, SystemCritical+1000, "Used for system critical pods that must not be moved from their current node."),
-		class(ClusterCritical, SystemCritical, "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary."),
+		class(NodeCritical, SystemCritical+1000, "For pods that their node cannot do without."),
+		class(ClusterCritical, SystemCritical, "For pods that the cluster cannot do without, on whichever node they run."),
 	}
 }
 
