@@ -358,7 +358,8 @@ func (o *observer) wake() {
 // expect waits until the watcher knows the object, and compares what it knows then.
 func (o *observer) expect(name string, want map[string]string) {
 	o.t.Helper()
-	late := time.NewTimer(30 * time.Second)
+	// client-go retries a request whose connection broke after a second, up to ten times, before it says so.
+	late := time.NewTimer(90 * time.Second)
 	defer late.Stop()
 	o.mu.Lock()
 	defer o.mu.Unlock()
