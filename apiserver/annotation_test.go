@@ -33,7 +33,7 @@ func (*awaited) Close() error { return nil }
 
 func TestAuditLogHoldsWhatPodSecurityFound(t *testing.T) {
 	file := &awaited{
-		text:  `"annotations":{"pod-security.kubernetes.io/audit-violations":"would violate PodSecurity \"baseline:latest\": host namespaces (hostNetwork=true)`,
+		text:  `"pod-security.kubernetes.io/audit-violations":"would violate PodSecurity \"baseline:latest\": host namespaces (hostNetwork=true)`,
 		found: make(chan struct{}),
 	}
 	log := audit.New(file, audit.Everything(), silent())
@@ -53,7 +53,7 @@ func TestAuditLogHoldsWhatPodSecurityFound(t *testing.T) {
 	select { // the answer may be there before the line is
 	case <-file.found:
 	case <-time.After(30 * time.Second):
-		t.Error("no line says what was found")
+		t.Errorf("no line says what was found:\n%s", file.data.String())
 	}
 	cancel()
 	if err := <-ended; err != nil {
