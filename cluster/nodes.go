@@ -20,6 +20,7 @@ import (
 	"sampan/dns/feed"
 	"sampan/image"
 	"sampan/network"
+	"sampan/network/ipam"
 	"sampan/node"
 	"sampan/podruntime"
 	"sampan/podruntime/linux"
@@ -175,4 +176,4 @@ func usesImage(ctx context.Context, runtime runtimeapi.RuntimeServiceClient, id 
 }
 
 // gateway is the node's address that its pods reach: the first of the pod range.
-func (s Settings) gateway() netip.Addr { return s.PodCIDR.Addr().Next() }
+func (s Settings) gateway() netip.Addr { return ipam.Gateway(s.PodCIDR) }

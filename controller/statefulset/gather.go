@@ -6,7 +6,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 
 	"sampan/controller/pods"
 	"sampan/kind"
@@ -87,13 +86,10 @@ func Gather(snap *view.Snapshot, key view.Key, now time.Time) In {
 		return in
 	}
 	in.Set = set
-	selector, err := metav1.LabelSelectorAsSelector(set.Spec.Selector)
+	selector, err := pods.Selector(set.Spec.Selector)
 	if err != nil {
 		in.Invalid = err
 		return in
-	}
-	if selector.Empty() {
-		selector = labels.Nothing() // it would claim every pod
 	}
 	var candidates []*corev1.Pod
 	for _, p := range pods.Candidates[*corev1.Pod](snap, kind.Pods, set) {
