@@ -79,12 +79,12 @@ func (x *exchange) authorizePath() error { return x.decided(x.attributes("")) }
 func (x *exchange) decided(a auth.Attributes) error {
 	allowed, reason := x.server.cfg.Authorizer(a)
 	if allowed {
-		x.annotate("authorization.k8s.io/decision", "allow")
-		x.annotate("authorization.k8s.io/reason", reason)
+		x.audit.annotate("authorization.k8s.io/decision", "allow")
+		x.audit.annotate("authorization.k8s.io/reason", reason)
 		return nil
 	}
-	x.annotate("authorization.k8s.io/decision", "forbid")
-	x.annotate("authorization.k8s.io/reason", reason)
+	x.audit.annotate("authorization.k8s.io/decision", "forbid")
+	x.audit.annotate("authorization.k8s.io/reason", reason)
 	return forbidden(a, reason)
 }
 

@@ -21,7 +21,7 @@ const requestTimeout = 60 * time.Second
 // exchange is one HTTP request and its response.
 type exchange struct {
 	server *Server
-	w      http.ResponseWriter
+	w      *recorder
 	r      *http.Request
 	query  url.Values
 	user   auth.User
@@ -40,17 +40,21 @@ func (s *Server) Handler() http.Handler {
 		rec := &recorder{ResponseWriter: w}
 		x := &exchange{server: s, w: rec, r: r}
 		defer func() { s.metrics.done(x.measured(), rec.code(), time.Since(began)) }()
-		defer func() { x.endAudit(rec.code()) }()
+		defer func() { x.audit.end() }()
 		defer s.recovered(rec, r)
 		x.serve(docs)
 	})
 }
 
 // recovered turns a panic into an answer, so that one bad request does not end the server.
-func (s *Server) recovered(w http.ResponseWriter, r *http.Request) {
-	switch p := recover(); {
-	case p == nil:
-	case p == http.ErrAbortHandler:
+func (s *Server) recovered(w *recorder, r *http.Request) {
+	p := recover()
+	if p != nil {
+		w.audit.panicked(p)
+	}
+	switch p {
+	case nil:
+	case http.ErrAbortHandler:
 		panic(p)
 	default:
 		s.cfg.Log.Error("panic in a request", "method", r.Method, "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
@@ -61,28 +65,29 @@ func (s *Server) recovered(w http.ResponseWriter, r *http.Request) {
 func (x *exchange) serve(docs *documents) {
 	s, w, r := x.server, x.w, x.r
 	sender, err := s.authenticate(r)
-	if err != nil {
-		if rt, ok := parseRoute(r, r.URL.Query()); ok {
-			x.route = rt
-		}
-		x.beginAudit(sender)
-		writeStatus(w, r, err)
-		return
-	}
-	if x.user, err = s.impersonate(sender, r.Header); err != nil {
-		writeStatus(w, r, err)
-		return
-	}
-	dropImpersonation(r.Header)
-	if x.query, err = url.ParseQuery(r.URL.RawQuery); err != nil {
-		writeStatus(w, r, apierrors.NewBadRequest(fmt.Sprintf("query: %v", err)))
-		return
-	}
+	var queryErr error
+	x.query, queryErr = url.ParseQuery(r.URL.RawQuery)
 	var isResource bool
 	if x.route, isResource = parseRoute(r, x.query); !isResource {
 		x.route = route{}
 	}
 	x.beginAudit(sender)
+	if err != nil {
+		x.auditRefused()
+		writeStatus(w, r, err)
+		return
+	}
+	x.auditReceived()
+	if x.user, err = s.impersonate(sender, r.Header); err != nil {
+		writeStatus(w, r, err)
+		return
+	}
+	x.auditImpersonation(sender)
+	dropImpersonation(r.Header)
+	if queryErr != nil {
+		writeStatus(w, r, apierrors.NewBadRequest(fmt.Sprintf("query: %v", queryErr)))
+		return
+	}
 	if !isResource {
 		if r.URL.Path == followPath {
 			if err := x.follow(); err != nil {
@@ -142,7 +147,10 @@ func (x *exchange) dispatch() error {
 	if k.Namespaced && rt.namespace == "" && (rt.name != "" || rt.verb == "create") {
 		return errNoPath(x.r)
 	}
-	x.req = request{user: x.user, kind: k, version: version, subresource: rt.subresource, warn: x.warning, annotate: x.annotate, manager: managerOf(x.r.UserAgent())}
+	x.req = request{user: x.user, kind: k, version: version, subresource: rt.subresource, warn: x.warning, manager: managerOf(x.r.UserAgent())}
+	if x.audit != nil {
+		x.req.annotate = x.audit.annotate
+	}
 	x.req.key.Kind, x.req.key.Namespace, x.req.key.Name = k.ID, rt.namespace, rt.name
 	if rt.subresource == "" && rt.verb == "watch" {
 		return x.watch()

@@ -43,7 +43,11 @@ func (x *exchange) deleteOptions() (metav1.DeleteOptions, error) {
 	if sent.APIVersion != "" {
 		want.Group, want.Version = sent.GroupVersionKind().Group, sent.GroupVersionKind().Version
 	}
-	return opts, decodeBody(media, data, want, &opts, metav1.FieldValidationIgnore, x.warning)
+	if err := decodeBody(media, data, want, &opts, metav1.FieldValidationIgnore, x.warning); err != nil {
+		return opts, err
+	}
+	x.audit.request(want, &opts)
+	return opts, nil
 }
 
 // preferObject is the Prefer header (RFC 7240) of a client that wants to know the revision of its deletion: it gets

@@ -37,7 +37,11 @@ func (x *exchange) read(gvk schema.GroupVersionKind, obj runtime.Object) error {
 	if err != nil {
 		return err
 	}
-	return decodeBody(media, data, gvk, obj, validation, x.warning)
+	if err := decodeBody(media, data, gvk, obj, validation, x.warning); err != nil {
+		return err
+	}
+	x.audit.request(gvk, obj)
+	return nil
 }
 
 // fieldValidation returns the query's wish about unknown fields.
@@ -85,7 +89,7 @@ func (x *exchange) create() error {
 	if err != nil {
 		return err
 	}
-	x.auditName(created.GetName())
+	x.audit.created(created.GetName())
 	return x.writeObject(http.StatusCreated, a, created, len(x.dryRun()) == 0)
 }
 
@@ -125,6 +129,9 @@ func (x *exchange) patchBody() (types.PatchType, []byte, metav1.PatchOptions, er
 		return "", nil, opts, err
 	}
 	data, err := readBody(x.w, x.r)
+	if err == nil {
+		x.audit.patch(data)
+	}
 	return types.PatchType(pt), data, opts, err
 }
 

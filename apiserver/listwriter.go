@@ -29,6 +29,7 @@ func (x *exchange) writeList(a accepted, l listed) error {
 		Continue:           l.continu,
 		RemainingItemCount: l.remaining,
 	}
+	x.audit.shownList(v, l, meta)
 	out := &listSink{w: x.w, r: x.r, media: a.media}
 	var err error
 	switch {

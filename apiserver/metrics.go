@@ -200,19 +200,27 @@ func (m *metrics) refuse(x measured, code int) {
 type recorder struct {
 	http.ResponseWriter
 	status atomic.Int32
+	audit  *audited
+}
+
+// begun takes the code with which the response begins.
+func (w *recorder) begun(code int) {
+	if w.status.CompareAndSwap(0, int32(code)) {
+		w.audit.begun(code)
+	}
 }
 
 // WriteHeader implements http.ResponseWriter.
 func (w *recorder) WriteHeader(code int) {
 	if code >= 200 || code == http.StatusSwitchingProtocols {
-		w.status.CompareAndSwap(0, int32(code))
+		w.begun(code)
 	}
 	w.ResponseWriter.WriteHeader(code)
 }
 
 // Write implements http.ResponseWriter.
 func (w *recorder) Write(data []byte) (int, error) {
-	w.status.CompareAndSwap(0, http.StatusOK)
+	w.begun(http.StatusOK)
 	return w.ResponseWriter.Write(data)
 }
 
@@ -224,7 +232,7 @@ func (w *recorder) Flush() { _ = http.NewResponseController(w.ResponseWriter).Fl
 
 // Hijack implements http.Hijacker; HTTP/2 connections cannot be hijacked and give an error.
 func (w *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	w.status.CompareAndSwap(0, http.StatusSwitchingProtocols)
+	w.begun(http.StatusSwitchingProtocols)
 	return http.NewResponseController(w.ResponseWriter).Hijack()
 }
 

@@ -50,6 +50,7 @@ func writeStatus(w http.ResponseWriter, r *http.Request, err error) {
 // writeRuntimeObject writes an object that is no published one: a Status, a Scale, a Table.
 func writeRuntimeObject(w http.ResponseWriter, r *http.Request, code int, a accepted, gvk schema.GroupVersionKind, obj runtime.Object) {
 	setGVK(obj, gvk)
+	auditOf(w).response(gvk, obj)
 	if m, ok := obj.(protoMessage); ok && a.media == mediaProto {
 		data, err := marshalEnvelope(gvk, m)
 		if err == nil {
@@ -158,6 +159,7 @@ func wantsCompression(r *http.Request) bool {
 func (x *exchange) writeObject(code int, a accepted, obj kind.Object, shared bool) error {
 	v := x.viewer(a)
 	v.keep = shared
+	x.audit.shownObject(v, obj)
 	if a.media == mediaYAML {
 		data, err := v.json(obj)
 		if err != nil {

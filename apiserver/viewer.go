@@ -22,6 +22,7 @@ type viewer struct {
 	include string // of a Table's rows: "None", "Metadata" or "Object"
 	now     func() time.Time
 	keep    bool // objects are published: keep their encoded form
+	bare    bool // leave managed fields out; JSON only
 
 	columns bool // a Table that was written before had the column definitions
 }
@@ -35,6 +36,8 @@ func (x *exchange) viewer(a accepted) *viewer {
 
 // json returns an object's JSON.
 func (v *viewer) json(obj kind.Object) ([]byte, error) {
+	published := obj
+	obj = v.cleared(obj)
 	switch v.accepts.as {
 	case asTable:
 		table := v.table([]kind.Object{obj}, metav1.ListMeta{ResourceVersion: obj.GetResourceVersion()})
@@ -46,10 +49,19 @@ func (v *viewer) json(obj kind.Object) ([]byte, error) {
 	case asPartial, asList:
 		return json.Marshal(v.partial(obj))
 	}
-	if v.keep && v.version == nil {
+	if v.keep && v.version == nil && obj == published {
 		return v.forms.json(obj)
 	}
 	return json.Marshal(shownIn(v.version, obj))
+}
+
+// cleared returns an object without what is to be left out.
+func (v *viewer) cleared(obj kind.Object) kind.Object {
+	if v.bare && len(obj.GetManagedFields()) > 0 {
+		obj = shallowCopy(obj)
+		obj.SetManagedFields(nil)
+	}
+	return obj
 }
 
 // proto returns an object's protobuf message, without an envelope.
@@ -154,6 +166,7 @@ func (v *viewer) table(items []kind.Object, meta metav1.ListMeta) *metav1.Table 
 // row returns an object as a row of a Table.
 func (v *viewer) row(obj kind.Object, now time.Time) metav1.TableRow {
 	row := metav1.TableRow{Cells: v.kind.Row(obj, now)}
+	obj = v.cleared(obj)
 	switch v.include {
 	case string(metav1.IncludeNone):
 	case string(metav1.IncludeObject):

@@ -13,6 +13,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/yaml"
+
+	"sampan/apiserver/audit"
 )
 
 // Config is what a server is told. [DefaultConfig] has the values that a user gets who says nothing.
@@ -35,10 +37,15 @@ type Config struct {
 	// EncryptionKeyFile has the keys that Secrets are encrypted with before they are stored: lines of NAME:KEY, the
 	// key 16, 24 or 32 bytes in base64. The first encrypts, the others only decrypt. "" stores them as they are.
 	EncryptionKeyFile string `json:"encryptionKeyFile,omitempty"`
-	// AuditLog is a file to which every request is written, as a line of JSON; "" for none. AuditPolicy narrows
-	// that: a file with a Policy of audit.k8s.io/v1.
-	AuditLog    string `json:"auditLog,omitempty"`
-	AuditPolicy string `json:"auditPolicy,omitempty"`
+	// AuditLogPath is a file to which every request is written, as a line of JSON; "" for none, "-" for the standard
+	// output. AuditPolicyFile says which, and how much of them: a file with a Policy of audit.k8s.io/v1.
+	AuditLogPath    string `json:"auditLogPath,omitempty"`
+	AuditPolicyFile string `json:"auditPolicyFile,omitempty"`
+	// AuditLogMaxSize is the size in megabytes at which the log is set aside and begun anew; 0 is 100. Of those set
+	// aside AuditLogMaxBackup are kept, for AuditLogMaxAge days; 0 is no bound.
+	AuditLogMaxSize   int `json:"auditLogMaxSize,omitempty"`
+	AuditLogMaxBackup int `json:"auditLogMaxBackup,omitempty"`
+	AuditLogMaxAge    int `json:"auditLogMaxAge,omitempty"`
 	// Node says whether this process also runs pods.
 	Node *bool `json:"node,omitempty"`
 	// NodeName is the name of the node; "" means the host name.
@@ -103,7 +110,8 @@ type Settings struct {
 
 	MaxRequests, MaxMutatingRequests int
 
-	EncryptionKeyFile, AuditLog, AuditPolicy string // "": none
+	EncryptionKeyFile, AuditPolicyFile string     // "": none
+	AuditLog                           audit.File // Path "": none
 }
 
 // Check parses the configuration, or says which value is wrong and what it should look like.
@@ -111,10 +119,14 @@ func (c Config) Check() (Settings, error) {
 	s := Settings{
 		Node: c.Node == nil || *c.Node, NodeName: c.NodeName, Kubeconfig: c.Kubeconfig,
 		MaxRequests: c.MaxRequests, MaxMutatingRequests: c.MaxMutatingRequests,
-		EncryptionKeyFile: c.EncryptionKeyFile, AuditLog: c.AuditLog, AuditPolicy: c.AuditPolicy,
+		EncryptionKeyFile: c.EncryptionKeyFile, AuditPolicyFile: c.AuditPolicyFile,
+		AuditLog: audit.File{Path: c.AuditLogPath, MaxSize: c.AuditLogMaxSize, MaxBackups: c.AuditLogMaxBackup, MaxAge: c.AuditLogMaxAge},
 	}
-	if c.AuditPolicy != "" && c.AuditLog == "" {
-		return s, errors.New("an audit policy needs an audit log to write to: set --audit-log")
+	if c.AuditPolicyFile != "" && c.AuditLogPath == "" {
+		return s, errors.New("an audit policy needs an audit log to write to: set --audit-log-path")
+	}
+	if min(c.AuditLogMaxSize, c.AuditLogMaxBackup, c.AuditLogMaxAge) < 0 {
+		return s, fmt.Errorf("audit-log-maxsize %d, audit-log-maxbackup %d and audit-log-maxage %d: want no negative number", c.AuditLogMaxSize, c.AuditLogMaxBackup, c.AuditLogMaxAge)
 	}
 	var err error
 	if s.MaxRequests < 1 || s.MaxMutatingRequests < 1 {

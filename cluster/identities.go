@@ -108,17 +108,17 @@ func encrypted(ctx context.Context, s Settings, st store.Store) (store.Store, er
 
 // openAudit returns the audit log that the settings ask for, or nil.
 func openAudit(s Settings, log *slog.Logger) (*audit.Log, error) {
-	if s.AuditLog == "" {
+	if s.AuditLog.Path == "" {
 		return nil, nil
 	}
 	policy := audit.Everything()
-	if s.AuditPolicy != "" {
-		data, err := os.ReadFile(s.AuditPolicy)
+	if s.AuditPolicyFile != "" {
+		data, err := os.ReadFile(s.AuditPolicyFile)
 		if err != nil {
 			return nil, fmt.Errorf("audit policy: %w", err)
 		}
 		if policy, err = audit.ParsePolicy(data); err != nil {
-			return nil, fmt.Errorf("audit policy %s: %w", s.AuditPolicy, err)
+			return nil, fmt.Errorf("audit policy %s: %w", s.AuditPolicyFile, err)
 		}
 	}
 	return audit.Open(s.AuditLog, policy, log)

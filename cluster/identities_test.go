@@ -8,12 +8,15 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	clientcmd "k8s.io/client-go/tools/clientcmd/api/v1"
 	"sigs.k8s.io/yaml"
+
+	"sampan/apiserver/audit"
 )
 
 // TestTheKubeconfigIsGoodForeverWhileTheServerRuns looks at what the server shows and what the administrator has, for
@@ -88,12 +91,16 @@ func TestKeysAndPoliciesThatAreWrongAreNamed(t *testing.T) {
 	if _, err := encrypted(t.Context(), Settings{EncryptionKeyFile: file}, nil); err == nil || !bytes.Contains([]byte(err.Error()), []byte(file)) {
 		t.Errorf("keys: %v", err)
 	}
-	if _, err := openAudit(Settings{AuditLog: filepath.Join(dir, "log"), AuditPolicy: file}, nil); err == nil || !bytes.Contains([]byte(err.Error()), []byte(file)) {
+	if _, err := openAudit(Settings{AuditLog: audit.File{Path: filepath.Join(dir, "log")}, AuditPolicyFile: file}, nil); err == nil || !bytes.Contains([]byte(err.Error()), []byte(file)) {
 		t.Errorf("policy: %v", err)
 	}
 	cfg := DefaultConfig()
-	cfg.AuditPolicy = file
+	cfg.AuditPolicyFile = file
 	if _, err := cfg.Check(); err == nil {
 		t.Error("a policy without a log is taken")
+	}
+	cfg.AuditLogPath, cfg.AuditLogMaxAge = file, -1
+	if _, err := cfg.Check(); err == nil || !strings.Contains(err.Error(), "audit-log-maxage -1") {
+		t.Errorf("a negative age: %v", err)
 	}
 }

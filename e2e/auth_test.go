@@ -33,7 +33,7 @@ func TestKubectlWhoMayDoWhat(t *testing.T) {
 	up := func() {
 		t.Helper()
 		m.started = true
-		m.must("bin/sampan", "up", "--node=false", "--data-dir="+m.dataDir, "--encryption-key-file="+keys, "--audit-log="+audit)
+		m.must("bin/sampan", "up", "--node=false", "--data-dir="+m.dataDir, "--encryption-key-file="+keys, "--audit-log-path="+audit)
 	}
 	write(first)
 	up()

@@ -5,11 +5,16 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
 
 	"sampan/apiserver/audit"
@@ -60,8 +65,8 @@ func TestEveryEventIsALine(t *testing.T) {
 	}
 	stop()
 	lines := strings.Split(strings.TrimSpace(f.data.String()), "\n")
-	if len(lines) != 100 || l.Dropped() != 0 {
-		t.Fatalf("%d lines, %d dropped", len(lines), l.Dropped())
+	if len(lines) != 100 || l.Counts().Dropped != 0 {
+		t.Fatalf("%d lines, %d dropped", len(lines), l.Counts().Dropped)
 	}
 	var e auditv1.Event
 	if err := json.Unmarshal([]byte(lines[99]), &e); err != nil || e.Verb != "get" {
@@ -77,13 +82,13 @@ func TestASlowDiskHoldsNobodyUp(t *testing.T) {
 	for range many {
 		l.Record(&auditv1.Event{}) // would hang
 	}
-	if l.Dropped() == 0 {
+	if l.Counts().Dropped == 0 {
 		t.Error("nothing was dropped: the queue has no bound")
 	}
 	close(f.hold)
 	stop()
-	if lines := int64(bytes.Count(f.data.Bytes(), []byte("\n"))); lines+l.Dropped() != many {
-		t.Errorf("%d written and %d dropped of %d", lines, l.Dropped(), many)
+	if lines := int64(bytes.Count(f.data.Bytes(), []byte("\n"))); lines+l.Counts().Dropped != many {
+		t.Errorf("%d written and %d dropped of %d", lines, l.Counts().Dropped, many)
 	}
 }
 
@@ -93,54 +98,194 @@ func TestWhatCannotBeWrittenIsCounted(t *testing.T) {
 	stop := run(t, l)
 	l.Record(&auditv1.Event{})
 	stop()
-	if l.Dropped() == 0 {
-		t.Error("a line that was not written is not counted")
+	if n := l.Counts().Dropped; n != 1 {
+		t.Errorf("%d lines are counted as not written, want 1", n)
 	}
 }
 
-func TestPoliciesChooseRequests(t *testing.T) {
+// stumbling is a file whose first write is torn.
+type stumbling struct {
+	bytes.Buffer
+	failed bool
+	then   func()
+}
+
+func (f *stumbling) Write(p []byte) (int, error) {
+	if f.failed {
+		return f.Buffer.Write(p)
+	}
+	f.failed = true
+	f.Buffer.Write(p[:20])
+	f.then()
+	return 20, errors.New("no space left on device")
+}
+
+func (*stumbling) Close() error { return nil }
+
+func TestLinesAfterATornOneAreWhole(t *testing.T) {
+	f, told := new(stumbling), new(bytes.Buffer)
+	l := audit.New(f, audit.Everything(), slog.New(slog.NewTextHandler(told, nil)))
+	f.then = func() { l.Record(&auditv1.Event{Verb: "after"}) }
+	stop := run(t, l)
+	l.Record(&auditv1.Event{Verb: "torn"})
+	stop()
+	lines := strings.Split(strings.TrimSuffix(f.String(), "\n"), "\n")
+	var e auditv1.Event
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &e); err != nil || e.Verb != "after" || len(lines) != 2 {
+		t.Errorf("%q: %v", lines, err)
+	}
+	if n := l.Counts().Dropped; n != 1 {
+		t.Errorf("%d are counted as missing, want 1", n)
+	}
+	for _, want := range []string{"cannot be written", "no space left on device", "missing=1"} {
+		if !strings.Contains(told.String(), want) {
+			t.Errorf("the server's log does not say %q: %s", want, told)
+		}
+	}
+}
+
+func TestObjectsThatAreTooLargeAreLeftOut(t *testing.T) {
+	f := new(file)
+	l := audit.New(f, audit.Everything(), slog.New(slog.DiscardHandler))
+	stop := run(t, l)
+	large := &runtime.Unknown{Raw: []byte(`"` + strings.Repeat("x", audit.ObjectsMax) + `"`), ContentType: runtime.ContentTypeJSON}
+	l.Record(&auditv1.Event{Verb: "create", ResponseObject: large})
+	stop()
+	var e auditv1.Event
+	if err := json.Unmarshal(f.data.Bytes(), &e); err != nil || e.Annotations["audit.k8s.io/truncated"] != "true" || e.ResponseObject != nil {
+		t.Errorf("%v: %.300s", err, f.data.String())
+	}
+}
+
+func TestWhatWaitsIsBoundedInBytes(t *testing.T) {
+	l := audit.New(new(file), audit.Everything(), slog.New(slog.DiscardHandler)) // nobody writes
+	object := &runtime.Unknown{Raw: []byte(`"` + strings.Repeat("x", 8<<20) + `"`)}
+	for range 100 {
+		l.Record(&auditv1.Event{RequestObject: object})
+	}
+	if c := l.Counts(); c.Events != 100 || c.Dropped < 90 {
+		t.Errorf("%d of %d events of 8 MB were dropped", c.Dropped, c.Events)
+	}
+}
+
+func TestFilesAreSetAsideWithWholeLines(t *testing.T) {
+	dir := t.TempDir()
+	l, err := audit.Open(audit.File{Path: filepath.Join(dir, "audit.log"), MaxSize: 1}, audit.Everything(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := run(t, l)
+	const many = 3000
+	for i := range many {
+		e := &auditv1.Event{AuditID: types.UID(fmt.Sprint(i)), RequestURI: strings.Repeat("x", 1000)}
+		if i == many/2 { // fits an event, but no file
+			e.ResponseObject = &runtime.Unknown{Raw: []byte(`"` + strings.Repeat("x", 2<<20) + `"`)}
+		}
+		l.Record(e)
+	}
+	stop()
+	files, err := filepath.Glob(filepath.Join(dir, "audit*.log"))
+	if err != nil || len(files) < 3 {
+		t.Fatalf("%v %v", files, err)
+	}
+	lines := 0
+	for _, name := range files {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info, err := os.Stat(name); err != nil || info.Mode().Perm() != 0o600 || info.Size() > 1<<20 {
+			t.Errorf("%s: %v %v", name, info, err)
+		}
+		for line := range bytes.Lines(data) {
+			lines++
+			if !json.Valid(line) {
+				t.Fatalf("%s has a line %.100s", name, line)
+			}
+		}
+	}
+	if lines != many || l.Counts().Dropped != 0 {
+		t.Errorf("%d lines of %d, %d dropped", lines, many, l.Counts().Dropped)
+	}
+}
+
+func TestAFileThatCannotBeWrittenIsSaidAtTheStart(t *testing.T) {
+	if _, err := audit.Open(audit.File{Path: filepath.Join(t.TempDir(), "missing", "log")}, audit.Everything(), nil); err == nil || !strings.Contains(err.Error(), "audit log: open") {
+		t.Error(err)
+	}
+}
+
+func TestPoliciesThatAreWrongAreRefusedWithTheField(t *testing.T) {
+	for text, want := range map[string]string{
+		"rules: [{level: Metadata}]":                                                                         "want a Policy of audit.k8s.io/v1",
+		"kind: Policy":                                                                                       "no rules",
+		"kind: Policy\nkind: Policy":                                                                         "already",
+		"rules: [{level: metadata}]\nX: 1":                                                                   "unknown field",
+		"kind: Policy\nrules: [{}]":                                                                          "rules[0].level: Required value",
+		"kind: Policy\nrules: [{level: metadata}]":                                                           `rules[0].level: Unsupported value: "metadata": supported values: "None", "Metadata", "Request", "RequestResponse"`,
+		"kind: Policy\nrules: [{level: None, user: [x]}]":                                                    `unknown field "rules[0].user"`,
+		"kind: Policy\nrules: [{level: None, verbs: get}]":                                                   "rules.verbs",
+		"kind: Policy\nrules: [{level: None, resources: [{}], nonResourceURLs: [/x]}]":                       "rules cannot apply to both regular resources and non-resource URLs",
+		"kind: Policy\nrules: [{level: None}, {level: None, omitStages: [End]}]":                             `rules[1].omitStages[0]: Unsupported value: "End"`,
+		"kind: Policy\nomitStages: [End]\nrules: [{level: None}]":                                            `omitStages[0]: Unsupported value: "End"`,
+		"kind: Policy\nrules: [{level: None, nonResourceURLs: [x]}]":                                         "must begin with a '/' character",
+		"kind: Policy\nrules: [{level: None, nonResourceURLs: [/a*b]}]":                                      "'*' must be the final character",
+		"kind: Policy\nrules: [{level: None, resources: [{group: apps/v1}]}]":                                `rules[0].resources[0].group: Invalid value: "apps/v1"`,
+		"kind: Policy\nrules: [{level: None, resources: [{group: apps, resourceNames: [a]}]}]":               "using resourceNames requires at least one resource",
+		"kind: Policy\nrules: [{level: None, resources: [{resources: [a], resourceNames: [a], names: []}]}]": `unknown field "rules[0].resources[0].names"`,
+	} {
+		if strings.HasPrefix(text, "kind") {
+			text = "apiVersion: audit.k8s.io/v1\n" + text
+		}
+		if _, err := audit.ParsePolicy([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", text, err, want)
+		}
+	}
+}
+
+func TestTheFirstRuleThatMatchesDecides(t *testing.T) {
 	p, err := audit.ParsePolicy([]byte(`
 apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]
+omitManagedFields: true
 rules:
 - {level: None, users: ["system:kube-proxy"], verbs: [watch]}
 - {level: None, nonResourceURLs: ["/healthz*", "/version"]}
-- {level: None, resources: [{group: "", resources: ["pods/log", "events"]}]}
+- {level: None, resources: [{group: "", resources: ["pods/log", "events", "*/scale"]}]}
+- {level: Request, namespaces: [shop], resources: [{group: "*", resources: [pods], resourceNames: [till]}], omitManagedFields: false, omitStages: [Panic]}
+- {level: RequestResponse, resources: [{resources: ["nodes/*"]}]}
 - {level: Metadata, namespaces: [shop]}
 - {level: Metadata, userGroups: [devs], resources: [{group: apps}]}
 `))
 	if err != nil {
 		t.Fatal(err)
 	}
-	bob := auth.User{Name: "bob", Groups: []string{"devs"}}
+	bob, proxy := auth.User{Name: "bob", Groups: []string{"devs"}}, auth.User{Name: "system:kube-proxy"}
 	for _, c := range []struct {
 		a    auth.Attributes
 		want auditv1.Level
 	}{
-		{auth.Attributes{User: auth.User{Name: "system:kube-proxy"}, Verb: "watch", Resource: "services", Namespace: "shop"}, auditv1.LevelNone},
-		{auth.Attributes{User: auth.User{Name: "system:kube-proxy"}, Verb: "list", Resource: "services", Namespace: "shop"}, auditv1.LevelMetadata},
+		{auth.Attributes{User: proxy, Verb: "watch", Resource: "services", Namespace: "shop"}, auditv1.LevelNone},
+		{auth.Attributes{User: proxy, Verb: "list", Resource: "services", Namespace: "shop"}, auditv1.LevelMetadata},
 		{auth.Attributes{User: bob, Verb: "get", Path: "/healthz/ping"}, auditv1.LevelNone},
+		{auth.Attributes{User: bob, Verb: "get", Path: "/apis"}, auditv1.LevelNone},
 		{auth.Attributes{User: bob, Verb: "get", Resource: "pods", Subresource: "log", Namespace: "shop"}, auditv1.LevelNone},
 		{auth.Attributes{User: bob, Verb: "get", Resource: "pods", Namespace: "shop"}, auditv1.LevelMetadata},
+		{auth.Attributes{User: bob, Verb: "get", Resource: "pods", Namespace: "shop", Name: "till"}, auditv1.LevelRequest},
+		{auth.Attributes{User: bob, Verb: "get", Resource: "replicationcontrollers", Subresource: "scale", Namespace: "shop"}, auditv1.LevelNone},
+		{auth.Attributes{User: bob, Verb: "get", Resource: "nodes", Subresource: "proxy", Name: "n"}, auditv1.LevelRequestResponse},
+		{auth.Attributes{User: bob, Verb: "get", Resource: "nodes", Name: "n"}, auditv1.LevelRequestResponse},
 		{auth.Attributes{User: bob, Verb: "get", Resource: "deployments", Group: "apps", Namespace: "x"}, auditv1.LevelMetadata},
 		{auth.Attributes{User: bob, Verb: "get", Resource: "pods", Namespace: "x"}, auditv1.LevelNone},
 	} {
-		level, omit := p.Level(c.a)
-		if level != c.want || level != auditv1.LevelNone && len(omit) != 1 {
-			t.Errorf("%+v: %s %v, want %s", c.a, level, omit, c.want)
+		got := p.Choose(c.a)
+		stages := 1
+		if c.want == auditv1.LevelRequest {
+			stages = 2
 		}
-	}
-	for text, want := range map[string]string{
-		"rules: [{level: Metadata}]":                                                                                "want a Policy of audit.k8s.io/v1",
-		"apiVersion: audit.k8s.io/v1\nkind: Policy":                                                                 "no rules",
-		"apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: RequestResponse}]":                              "rules[0].level: RequestResponse is not supported",
-		"apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: metadata}]":                                     "want None or Metadata",
-		"apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: None, user: [x]}]":                              "unknown field",
-		"apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: None, resources: [{}], nonResourceURLs: [/x]}]": "cannot apply to both",
-	} {
-		if _, err := audit.ParsePolicy([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: %v, want %q", text, err, want)
+		if got.Level != c.want || c.want != auditv1.LevelNone && (len(got.OmitStages) != stages || got.OmitManagedFields != (stages == 1)) {
+			t.Errorf("%+v: %+v, want %s", c.a, got, c.want)
 		}
 	}
 }

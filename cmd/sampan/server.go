@@ -33,8 +33,11 @@ func addConfigFlags(cmd *cobra.Command) *configFlags {
 	f.StringVar(&c.cfg.EtcdCert, "etcd-cert", "", "PEM file of the client certificate for etcd")
 	f.StringVar(&c.cfg.EtcdKey, "etcd-key", "", "PEM file of the key of --etcd-cert")
 	f.StringVar(&c.cfg.EncryptionKeyFile, "encryption-key-file", "", "file with the keys that Secrets are stored encrypted with: lines of NAME:BASE64, the first encrypts")
-	f.StringVar(&c.cfg.AuditLog, "audit-log", "", "file to write every request to, as lines of JSON")
-	f.StringVar(&c.cfg.AuditPolicy, "audit-policy", "", "file with a Policy of audit.k8s.io/v1 that says what is written to the audit log (default everything, without bodies)")
+	f.StringVar(&c.cfg.AuditLogPath, "audit-log-path", "", "file to write every request to, as lines of JSON; - is the standard output")
+	f.StringVar(&c.cfg.AuditPolicyFile, "audit-policy-file", "", "file with a Policy of audit.k8s.io/v1 that says what is written to the audit log (default everything, without bodies)")
+	f.IntVar(&c.cfg.AuditLogMaxSize, "audit-log-maxsize", 0, "megabytes at which the audit log is set aside and begun anew (default 100)")
+	f.IntVar(&c.cfg.AuditLogMaxBackup, "audit-log-maxbackup", 0, "how many audit logs that were set aside are kept; 0 is all")
+	f.IntVar(&c.cfg.AuditLogMaxAge, "audit-log-maxage", 0, "for how many days audit logs that were set aside are kept; 0 is for ever")
 	f.BoolVar(&c.node, "node", true, "run pods in this process too")
 	f.StringVar(&c.cfg.NodeName, "node-name", "", "name of the node (default the host name)")
 	f.StringVar(&c.cfg.PodCIDR, "pod-cidr", c.cfg.PodCIDR, "range of the pods' addresses")
@@ -67,8 +70,11 @@ func (c *configFlags) settings() (cluster.Settings, error) {
 		"service-cidr": func() { cfg.ServiceCIDR = c.cfg.ServiceCIDR },
 
 		"encryption-key-file": func() { cfg.EncryptionKeyFile = c.cfg.EncryptionKeyFile },
-		"audit-log":           func() { cfg.AuditLog = c.cfg.AuditLog },
-		"audit-policy":        func() { cfg.AuditPolicy = c.cfg.AuditPolicy },
+		"audit-log-path":      func() { cfg.AuditLogPath = c.cfg.AuditLogPath },
+		"audit-policy-file":   func() { cfg.AuditPolicyFile = c.cfg.AuditPolicyFile },
+		"audit-log-maxsize":   func() { cfg.AuditLogMaxSize = c.cfg.AuditLogMaxSize },
+		"audit-log-maxbackup": func() { cfg.AuditLogMaxBackup = c.cfg.AuditLogMaxBackup },
+		"audit-log-maxage":    func() { cfg.AuditLogMaxAge = c.cfg.AuditLogMaxAge },
 
 		"max-requests-inflight":          func() { cfg.MaxRequests = c.cfg.MaxRequests },
 		"max-mutating-requests-inflight": func() { cfg.MaxMutatingRequests = c.cfg.MaxMutatingRequests },
@@ -90,7 +96,8 @@ func (c *configFlags) arguments() []string {
 	c.set.Visit(func(f *pflag.Flag) {
 		switch f.Name {
 		case "data-dir", "listen", "kubeconfig", "store", "etcd-ca", "etcd-cert", "etcd-key", "node", "node-name", "pod-cidr", "service-cidr", "config",
-			"max-requests-inflight", "max-mutating-requests-inflight", "encryption-key-file", "audit-log", "audit-policy":
+			"max-requests-inflight", "max-mutating-requests-inflight", "encryption-key-file",
+			"audit-log-path", "audit-policy-file", "audit-log-maxsize", "audit-log-maxbackup", "audit-log-maxage":
 			args = append(args, "--"+f.Name+"="+f.Value.String())
 		}
 	})
