@@ -70,6 +70,9 @@ func (s *Server) applyNew(ctx context.Context, r request, wanted *unstructured.U
 	if err != nil {
 		return nil, err
 	}
+	if err := checkNamed(r, obj); err != nil {
+		return nil, err
+	}
 	return s.create(ctx, r, obj, metav1.CreateOptions{DryRun: opts.DryRun, FieldManager: opts.FieldManager})
 }
 
@@ -118,7 +121,7 @@ func decodeApply(data []byte, fieldValidation string, warn func(string)) (*unstr
 			return nil, apierrors.NewBadRequest(fmt.Sprintf("error decoding YAML: %v", err))
 		}
 		if fieldValidation != metav1.FieldValidationIgnore {
-			warn(err.Error())
+			warnOf([]error{err}, warn)
 		}
 	}
 	// The library reads metadata without looking, so its shape is checked here.

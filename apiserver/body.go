@@ -7,6 +7,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -116,10 +117,24 @@ func decodeBody(media string, data []byte, want schema.GroupVersionKind, obj run
 	if fieldValidation == metav1.FieldValidationStrict {
 		return cannotHandle(sent, want, runtime.NewStrictDecodingError(strict))
 	}
-	for _, e := range strict {
-		warn(e.Error())
-	}
+	warnOf(strict, warn)
 	return nil
+}
+
+// warnOf warns of what a strict decoder refuses. YAML's decoder says everything in one error, a line for each: a header
+// has none, so each line is a warning.
+func warnOf(strict []error, warn func(string)) {
+	for _, e := range strict {
+		text := strings.TrimPrefix(e.Error(), "error converting YAML to JSON: ")
+		lines, isYAML := strings.CutPrefix(text, "yaml: unmarshal errors:\n")
+		if !isYAML {
+			warn(e.Error())
+			continue
+		}
+		for line := range strings.SplitSeq(lines, "\n") {
+			warn(strings.TrimSpace(line))
+		}
+	}
 }
 
 func decodeProtoBody(data []byte, want schema.GroupVersionKind, obj runtime.Object) error {

@@ -31,7 +31,7 @@ func isStream(id kind.ID, subresource string) bool {
 func (x *exchange) connect() error {
 	method := x.r.Method
 	if method != http.MethodGet && (method != http.MethodPost || x.route.subresource == "log") {
-		return errMethod(x)
+		return errMethod()
 	}
 	if method == http.MethodGet && x.route.subresource != "log" {
 		// A WebSocket begins with a GET, but who may only look must not get into a pod by it.
@@ -149,7 +149,7 @@ func nodeRequest(subresource string, pod *corev1.Pod, query url.Values) (path st
 	}
 	wanted := false
 	for from, to := range map[string]string{"stdin": "input", "stdout": "output", "stderr": "error", "tty": "tty"} {
-		if isTrue(query.Get(from)) {
+		if isSet(query, from) {
 			out.Set(to, "1")
 			wanted = wanted || from != "tty"
 		}
@@ -202,7 +202,7 @@ func containerOf(pod *corev1.Pod, wanted string) (string, error) {
 func logQuery(query url.Values) (url.Values, error) {
 	out := url.Values{}
 	for _, name := range []string{"follow", "previous", "timestamps"} {
-		if isTrue(query.Get(name)) {
+		if isSet(query, name) {
 			out.Set(name, "true")
 		}
 	}

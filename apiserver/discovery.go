@@ -18,7 +18,14 @@ type subresource struct {
 	verbs []string
 }
 
-func objectVerbs() []string {
+// deletesCollections reports whether all objects of a kind can be deleted by one request. Namespaces cannot, as in
+// upstream: too much hangs on each.
+func deletesCollections(k *kind.Kind) bool { return k.ID != kind.Namespaces }
+
+func objectVerbs(k *kind.Kind) []string {
+	if !deletesCollections(k) {
+		return []string{"create", "delete", "get", "list", "patch", "update", "watch"}
+	}
 	return []string{"create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"}
 }
 
@@ -107,7 +114,7 @@ func resources(kinds *kind.Registry, gv schema.GroupVersion) *metav1.APIResource
 		resource := k.GroupResource().Resource
 		list.APIResources = append(list.APIResources, metav1.APIResource{
 			Name: resource, SingularName: k.Singular, Namespaced: k.Namespaced, Kind: k.GVK.Kind,
-			Verbs: objectVerbs(), ShortNames: k.ShortNames, Categories: k.Categories,
+			Verbs: objectVerbs(k), ShortNames: k.ShortNames, Categories: k.Categories,
 		})
 		for _, sub := range subresourcesOf(k) {
 			r := metav1.APIResource{Name: resource + "/" + sub.name, Namespaced: k.Namespaced, Kind: sub.gvk.Kind, Verbs: sub.verbs}
@@ -163,7 +170,7 @@ func aggregatedResource(k *kind.Kind) apidiscoveryv2.APIResourceDiscovery {
 	gv := k.GVK.GroupVersion()
 	r := apidiscoveryv2.APIResourceDiscovery{
 		Resource: k.GroupResource().Resource, SingularResource: k.Singular, Scope: apidiscoveryv2.ScopeCluster,
-		ResponseKind: responseKind(k.GVK, gv), Verbs: objectVerbs(), ShortNames: k.ShortNames, Categories: k.Categories,
+		ResponseKind: responseKind(k.GVK, gv), Verbs: objectVerbs(k), ShortNames: k.ShortNames, Categories: k.Categories,
 	}
 	if k.Namespaced {
 		r.Scope = apidiscoveryv2.ScopeNamespace

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -72,7 +73,10 @@ func TestBadRequestsGetTheErrorsThatUsersKnow(t *testing.T) {
 		"other kind":          {"POST", maps, `{"kind":"Secret","apiVersion":"v1"}`, nil, 400, `Secret in version "v1" cannot be handled as a ConfigMap`},
 		"other version":       {"POST", maps, `{"kind":"ConfigMap","apiVersion":"v2"}`, nil, 400, "the API version in the data (v2) does not match the expected API version (v1)"},
 		"unknown field":       {"POST", maps + "?fieldValidation=Strict", `{"metadata":{"name":"x"},"foo":1}`, nil, 400, `ConfigMap in version \"v1\" cannot be handled as a ConfigMap: strict decoding error: unknown field \"foo\"`},
-		"bad fieldValidation": {"POST", maps + "?fieldValidation=Maybe", `{}`, nil, 400, "fieldValidation"},
+		"bad fieldValidation": {"POST", maps + "?fieldValidation=Maybe", `{}`, nil, 422, `CreateOptions.meta.k8s.io "" is invalid: fieldValidation: Unsupported value: "Maybe"`},
+		"bad dryRun":          {"PUT", maps + "/x?dryRun=all", `{`, nil, 422, `UpdateOptions.meta.k8s.io "" is invalid: dryRun: Unsupported value: ["all"]: supported values: "All"`},
+		"bad patch options":   {"PATCH", maps + "/x?fieldValidation=Maybe", `{}`, []string{"Content-Type", "application/merge-patch+json"}, 422, `PatchOptions.meta.k8s.io "" is invalid: fieldValidation: Unsupported value: "Maybe"`},
+		"long manager":        {"POST", maps + "?fieldManager=" + strings.Repeat("m", 129), `{}`, nil, 422, "fieldManager: Too long: may not be more than 128"},
 		"no name":             {"POST", maps, `{}`, nil, 422, "metadata.name: Required value: name or generateName is required"},
 		"other namespace":     {"POST", maps, `{"metadata":{"name":"x","namespace":"y"}}`, nil, 400, "the namespace of the provided object does not match the namespace sent on the request"},
 		"missing namespace":   {"POST", "/api/v1/namespaces/none/configmaps", `{"metadata":{"name":"x"}}`, nil, 404, `namespaces \"none\" not found`},
@@ -85,7 +89,14 @@ func TestBadRequestsGetTheErrorsThatUsersKnow(t *testing.T) {
 		"bad limit":           {"GET", maps + "?limit=-1", "", nil, 400, "limit"},
 		"bad revision":        {"GET", maps + "?resourceVersion=x", "", nil, 400, "resourceVersion"},
 		"future revision":     {"GET", maps + "?resourceVersion=99999999", "", nil, 504, "Too large resource version: 99999999, current: "},
-		"wrong method":        {"PUT", maps, "{}", nil, 405, "update is not supported on resources of kind"},
+		"no name to update":   {"PUT", maps + "/x", `{"data":{}}`, nil, 400, "the name of the object (x based on URL) was undeterminable: name must be provided"},
+		"no name to scale":    {"PUT", "/apis/apps/v1/namespaces/default/deployments/x/scale", `{"spec":{"replicas":1}}`, nil, 404, `deployments.apps "x" not found`},
+		"no name to apply":    {"PATCH", maps + "/new?fieldManager=m", `{"apiVersion":"v1","kind":"ConfigMap"}`, []string{"Content-Type", "application/apply-patch+yaml"}, 400, "the name of the object (new based on URL) was undeterminable: name must be provided"},
+		"wrong method":        {"PUT", maps, "{}", nil, 405, "the server does not allow this method on the requested resource"},
+		"unknown method":      {"FETCH", maps, "{}", nil, 405, "the server does not allow this method on the requested resource"},
+		"create nowhere":      {"POST", "/api/v1/configmaps", "{}", nil, 405, "the server does not allow this method on the requested resource"},
+		"delete everywhere":   {"DELETE", "/api/v1/configmaps", "", nil, 405, "the server does not allow this method on the requested resource"},
+		"delete namespaces":   {"DELETE", "/api/v1/namespaces", "", nil, 405, "the server does not allow this method on the requested resource"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			code, _, body := send(t, test.method, url+test.path, test.body, test.header...)
@@ -105,6 +116,51 @@ func TestUnknownFieldsAreWarnedOf(t *testing.T) {
 	code, header, _ := send(t, "POST", url+"/api/v1/namespaces/default/configmaps", `{"metadata":{"name":"x"},"foo":1}`)
 	if got := header.Get("Warning"); code != 201 || got != `299 - "unknown field \"foo\""` {
 		t.Errorf("code %d, warning %q", code, got)
+	}
+}
+
+// TestYAMLWarnsOfEachKeyThatStandsTwice: the decoder says it in one error of many lines, which no header can carry.
+func TestYAMLWarnsOfEachKeyThatStandsTwice(t *testing.T) {
+	url := plain(t, newMemory(t)) + "/api/v1/namespaces/default/configmaps"
+	const twice = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: x\n  name: x\ndata:\n  a: \"1\"\n  a: \"2\"\n"
+	want := []string{`299 - "line 5: key \"name\" already set in map"`, `299 - "line 8: key \"a\" already set in map"`}
+	for name, c := range map[string][]string{
+		"create": {"POST", "", "application/yaml"}, "update": {"PUT", "/x", "application/yaml"}, "apply": {"PATCH", "/x?fieldManager=m", "application/apply-patch+yaml"},
+	} {
+		if name != "create" { // the object is there
+			send(t, "POST", url, twice, "Content-Type", "application/yaml")
+		}
+		code, header, body := send(t, c[0], url+c[1], twice, "Content-Type", c[2])
+		if got := header.Values("Warning"); code >= 300 || !slices.Equal(got, want) {
+			t.Errorf("%s: code %d %s, warnings %q", name, code, body, got)
+		}
+		send(t, "DELETE", url+"/x", "")
+	}
+}
+
+// TestPatchesCannotMakeAnotherObject of the one that they are sent to.
+func TestPatchesCannotMakeAnotherObject(t *testing.T) {
+	s := newMemory(t)
+	must(t, s.Client(masters()), configMap("x"))
+	url := plain(t, s) + "/api/v1/namespaces/default/configmaps/x"
+	for name, c := range map[string]struct {
+		media, patch string
+		code         int
+		want         string
+	}{
+		"name":              {"merge-patch", `{"metadata":{"name":"y"}}`, 400, "the name of the object (y) does not match the name on the URL (x)"},
+		"no name":           {"merge-patch", `{"metadata":{"name":null}}`, 400, "the name of the object (x based on URL) was undeterminable"},
+		"name, strategic":   {"strategic-merge-patch", `{"metadata":{"name":"y"}}`, 400, "the name of the object (y) does not match the name on the URL (x)"},
+		"namespace":         {"json-patch", `[{"op":"replace","path":"/metadata/namespace","value":"y"}]`, 400, "the namespace of the provided object does not match the namespace sent on the request"},
+		"kind":              {"merge-patch", `{"kind":"Secret"}`, 422, "cannot be changed"},
+		"version":           {"json-patch", `[{"op":"replace","path":"/apiVersion","value":"v2"}]`, 422, "cannot be changed"},
+		"without namespace": {"merge-patch", `{"metadata":{"namespace":null}}`, 200, ""},
+		"kind, strategic":   {"strategic-merge-patch", `{"kind":"Secret"}`, 200, ""}, // upstream decodes it by its type
+	} {
+		code, _, body := send(t, "PATCH", url, c.patch, "Content-Type", "application/"+c.media+"+json")
+		if code != c.code || !strings.Contains(body, c.want) {
+			t.Errorf("%s: %d %s, want %d %s", name, code, body, c.code, c.want)
+		}
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"sampan/apiserver/auth"
 )
@@ -144,7 +145,7 @@ func (x *exchange) dispatch() error {
 		}
 		return errNoPath(x.r)
 	}
-	if k.Namespaced && rt.namespace == "" && (rt.name != "" || rt.verb == "create") {
+	if k.Namespaced && rt.namespace == "" && rt.name != "" {
 		return errNoPath(x.r)
 	}
 	x.req = request{user: x.user, kind: k, version: version, subresource: rt.subresource, warn: x.warning, manager: managerOf(x.r.UserAgent())}
@@ -184,7 +185,7 @@ func (x *exchange) object() error {
 	case "list":
 		return x.list()
 	case "create":
-		if x.route.name == "" {
+		if x.route.name == "" && (x.route.namespace != "" || !x.req.kind.Namespaced) {
 			return x.create()
 		}
 	case "update":
@@ -198,11 +199,11 @@ func (x *exchange) object() error {
 	case "delete":
 		return x.delete()
 	case "deletecollection":
-		if x.route.namespace != "" || !x.req.kind.Namespaced {
+		if (x.route.namespace != "" || !x.req.kind.Namespaced) && deletesCollections(x.req.kind) {
 			return x.deleteCollection()
 		}
 	}
-	return errMethod(x)
+	return errMethod()
 }
 
 // part serves a subresource through which a part of the object is changed, such as its status.
@@ -215,7 +216,7 @@ func (x *exchange) part() error {
 	case "patch":
 		return x.patch()
 	}
-	return errMethod(x)
+	return errMethod()
 }
 
 // warning adds a Warning header, which clients show to their users.
@@ -233,6 +234,6 @@ func errNoPath(r *http.Request) error {
 	}}
 }
 
-func errMethod(x *exchange) error {
-	return apierrors.NewMethodNotSupported(x.req.groupResource(), x.route.verb)
+func errMethod() error {
+	return apierrors.NewGenericServerResponse(http.StatusMethodNotAllowed, "", schema.GroupResource{}, "", "", 0, false)
 }

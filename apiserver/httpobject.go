@@ -1,7 +1,7 @@
 package apiserver
 
 import (
-	"fmt"
+	"cmp"
 	"mime"
 	"net/http"
 
@@ -29,31 +29,33 @@ func (x *exchange) read(gvk schema.GroupVersionKind, obj runtime.Object) error {
 	if err != nil {
 		return err
 	}
+	unknownFields, err := x.fieldValidation()
+	if err != nil {
+		return err
+	}
 	data, err := readBody(x.w, x.r)
 	if err != nil {
 		return err
 	}
-	validation, err := x.fieldValidation()
-	if err != nil {
-		return err
-	}
-	if err := decodeBody(media, data, gvk, obj, validation, x.warning); err != nil {
+	if err := decodeBody(media, data, gvk, obj, unknownFields, x.warning); err != nil {
 		return err
 	}
 	x.audit.request(gvk, obj)
 	return nil
 }
 
-// fieldValidation returns the query's wish about unknown fields.
+// fieldValidation returns the query's wish about unknown fields. It refuses what the query says wrongly about a write,
+// so that nobody has to wait for the end of the body to hear of it. Create and update have the same options.
 func (x *exchange) fieldValidation() (string, error) {
-	switch v := x.query.Get("fieldValidation"); v {
-	case metav1.FieldValidationIgnore, metav1.FieldValidationStrict, metav1.FieldValidationWarn:
-		return v, nil
-	case "":
-		return metav1.FieldValidationWarn, nil
-	default:
-		return "", apierrors.NewBadRequest(fmt.Sprintf(`fieldValidation: Unsupported value: %q: supported values: "Ignore", "Strict", "Warn"`, v))
+	name := "CreateOptions"
+	if x.route.verb == "update" {
+		name = "UpdateOptions"
 	}
+	opts := metav1.CreateOptions{DryRun: x.dryRun(), FieldManager: x.query.Get("fieldManager"), FieldValidation: x.query.Get("fieldValidation")}
+	if err := invalidOptions(name, validation.ValidateCreateOptions(&opts)); err != nil {
+		return "", err
+	}
+	return cmp.Or(opts.FieldValidation, metav1.FieldValidationWarn), nil
 }
 
 func (x *exchange) dryRun() []string { return x.query["dryRun"] }
@@ -116,17 +118,13 @@ func (x *exchange) update() error {
 
 // patchBody reads a patch and its type.
 func (x *exchange) patchBody() (types.PatchType, []byte, metav1.PatchOptions, error) {
-	opts := metav1.PatchOptions{DryRun: x.dryRun(), FieldManager: x.query.Get("fieldManager")}
-	if force := x.query.Get("force"); force != "" {
-		yes := isTrue(force)
-		opts.Force = &yes
+	opts := metav1.PatchOptions{
+		DryRun: x.dryRun(), FieldManager: x.query.Get("fieldManager"), FieldValidation: x.query.Get("fieldValidation"),
+		Force: flag(x.query, "force"),
 	}
 	pt, _, err := mime.ParseMediaType(x.r.Header.Get("Content-Type"))
 	if err != nil {
 		pt = x.r.Header.Get("Content-Type") // refused as a type that is not served
-	}
-	if opts.FieldValidation, err = x.fieldValidation(); err != nil {
-		return "", nil, opts, err
 	}
 	data, err := readBody(x.w, x.r)
 	if err == nil {

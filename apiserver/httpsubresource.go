@@ -34,7 +34,7 @@ func (x *exchange) scale() error {
 		}
 		obj, err = x.server.patch(x.r.Context(), x.req, pt, data, opts)
 	default:
-		return errMethod(x)
+		return errMethod()
 	}
 	if err != nil {
 		return err

@@ -80,6 +80,14 @@ func checkNames(r request, obj kind.Object) error {
 	return nil
 }
 
+// checkNamed refuses a sent object that does not say its name, or another one than the request.
+func checkNamed(r request, obj kind.Object) error {
+	if obj.GetName() == "" {
+		return apierrors.NewBadRequest("the name of the object (" + r.key.Name + " based on URL) was undeterminable: name must be provided")
+	}
+	return checkNames(r, obj)
+}
+
 func (s *Server) generateName(base string) string {
 	var b strings.Builder
 	b.WriteString(base[:min(len(base), maxGeneratedName)])

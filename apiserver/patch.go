@@ -68,9 +68,7 @@ func applyPatch(r request, pt types.PatchType, data []byte, fieldValidation stri
 			field.Invalid(field.NewPath("patch"), string(data), runtime.NewStrictDecodingError(strict).Error())})
 	case metav1.FieldValidationIgnore:
 	default: // Warn is the API's default
-		for _, e := range strict {
-			r.warning(e.Error())
-		}
+		warnOf(strict, r.warning)
 	}
 	return nil
 }

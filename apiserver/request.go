@@ -52,6 +52,9 @@ func (r request) warning(text string) {
 
 // checkSame refuses a change that names another object, or another state of it, than the one that is there.
 func checkSame(r request, next, cur kind.Object) error {
+	if err := checkNamed(r, next); err != nil {
+		return err
+	}
 	if uid := next.GetUID(); uid != "" && uid != cur.GetUID() {
 		return r.conflict(fmt.Sprintf("Precondition failed: UID in precondition: %v, UID in object meta: %v", uid, cur.GetUID()))
 	}

@@ -68,7 +68,7 @@ func parseRoute(r *http.Request, query url.Values) (rt route, ok bool) {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
 		switch {
-		case watching || rt.subresource == "" && isTrue(query.Get("watch")):
+		case watching || rt.subresource == "" && isSet(query, "watch"):
 			rt.verb = "watch"
 		case rt.name == "":
 			rt.verb = "list"
@@ -105,4 +105,18 @@ func (s *Server) servedAs(rt route) (*kind.Kind, *kind.Version) {
 	return k, version
 }
 
-func isTrue(text string) bool { return text == "true" || text == "1" }
+// flag returns what the query says about a yes or no; nil if it says nothing. As in upstream, everything is a yes but
+// "false" and "0".
+func flag(query url.Values, name string) *bool {
+	values, ok := query[name]
+	if !ok {
+		return nil
+	}
+	return new(!strings.EqualFold(values[0], "false") && values[0] != "0")
+}
+
+// isSet reports whether the query says yes.
+func isSet(query url.Values, name string) bool {
+	yes := flag(query, name)
+	return yes != nil && *yes
+}

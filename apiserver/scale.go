@@ -2,7 +2,6 @@ package apiserver
 
 import (
 	"context"
-	"fmt"
 
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -46,9 +45,6 @@ func (s *Server) updateScale(ctx context.Context, r request, scale *autoscalingv
 	}
 	dry := len(opts.DryRun) > 0
 	r = r.managedBy(opts.FieldManager)
-	if scale.Name != "" && scale.Name != r.key.Name {
-		return nil, apierrors.NewBadRequest(fmt.Sprintf("the name of the object (%s) does not match the name on the URL (%s)", scale.Name, r.key.Name))
-	}
 	return s.modifyScale(ctx, r, dry, func(_, next runtime.Object) error {
 		scale.DeepCopyInto(next.(*autoscalingv1.Scale))
 		return nil
@@ -70,13 +66,10 @@ func (s *Server) modifyScale(ctx context.Context, r request, dry bool, change fu
 		if err := change(shown, next); err != nil {
 			return nil, err
 		}
+		if err := checkSame(r, next, cur); err != nil {
+			return nil, err
+		}
 		s.trackScale(r, next, shown, cur)
-		if next.UID != "" && next.UID != cur.GetUID() {
-			return nil, r.conflict(fmt.Sprintf("Precondition failed: UID in precondition: %v, UID in object meta: %v", next.UID, cur.GetUID()))
-		}
-		if next.ResourceVersion != "" && next.ResourceVersion != cur.GetResourceVersion() {
-			return nil, r.conflict(errModified)
-		}
 		if n := next.Spec.Replicas; n < 0 {
 			return nil, apierrors.NewInvalid(scaleGVK.GroupKind(), r.key.Name, field.ErrorList{
 				field.Invalid(field.NewPath("spec", "replicas"), n, "must be greater than or equal to 0")})

@@ -30,7 +30,7 @@ func (s *Server) put(ctx context.Context, r request, obj kind.Object, opts metav
 	}
 	dry := len(opts.DryRun) > 0
 	r = r.managedBy(opts.FieldManager)
-	if err := checkNames(r, obj); err != nil {
+	if err := checkNamed(r, obj); err != nil {
 		return nil, false, err
 	}
 	if r.kind.CreateOnUpdate && r.subresource == "" && s.cache.snapshot().Get(r.key) == nil && obj.GetUID() == "" && obj.GetResourceVersion() == "" {

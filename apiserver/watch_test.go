@@ -3,6 +3,7 @@ package apiserver_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -83,6 +84,19 @@ func TestWatchTellsEveryChangeAfterARevision(t *testing.T) {
 		api.Delete(ctx, "second", metav1.DeleteOptions{})
 		expect(t, w, "DELETED second")
 	})
+}
+
+// TestQueryFlagsAreSetByAnyWordButFalse as upstream's decoder of queries has it.
+func TestQueryFlagsAreSetByAnyWordButFalse(t *testing.T) {
+	s := newMemory(t)
+	must(t, s.Client(masters()), configMap("x"))
+	url := plain(t, s) + "/api/v1/namespaces/default/configmaps?timeoutSeconds=1&watch"
+	for query, watches := range map[string]bool{"": true, "=": true, "=1": true, "=true": true, "=TRUE": true, "=yes": true, "=0": false, "=false": false, "=False": false} {
+		_, _, body := send(t, "GET", url+query, "")
+		if got := strings.HasPrefix(body, `{"type":"ADDED"`); got != watches {
+			t.Errorf("watch%s: %.60s", query, body)
+		}
+	}
 }
 
 func TestWatchShowsLeavingTheSelectionAsDeletion(t *testing.T) {

@@ -32,11 +32,9 @@ func (x *exchange) watch() error {
 	if err != nil {
 		return err
 	}
-	opts := watchOptions{revision: x.query.Get("resourceVersion"), bookmarks: isTrue(x.query.Get("allowWatchBookmarks"))}
+	opts := watchOptions{revision: x.query.Get("resourceVersion"), bookmarks: isSet(x.query, "allowWatchBookmarks")}
 	match := metav1.ResourceVersionMatch(x.query.Get("resourceVersionMatch"))
-	if text := x.query.Get("sendInitialEvents"); text != "" {
-		send := isTrue(text)
-		opts.sendInitialEvents = &send
+	if opts.sendInitialEvents = flag(x.query, "sendInitialEvents"); opts.sendInitialEvents != nil {
 		if match != metav1.ResourceVersionMatchNotOlderThan {
 			return invalidListOptions(`resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan`)
 		}

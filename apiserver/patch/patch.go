@@ -78,10 +78,23 @@ func applyJSON(pt types.PatchType, data []byte, cur, next runtime.Object) (stric
 		return nil, err
 	}
 	more, err := kjson.UnmarshalStrict(patched, next)
+	if err == nil {
+		err = sameKind(cur, next)
+	}
 	if err != nil {
 		return nil, invalid(string(patched), err)
 	}
 	return append(strict, more...), nil
+}
+
+// sameKind refuses a patched document that says that it is another kind of object. A strategic merge is not asked: its
+// result is decoded by its Go type.
+func sameKind(cur, next runtime.Object) error {
+	have, want := next.GetObjectKind().GroupVersionKind(), cur.GetObjectKind().GroupVersionKind()
+	if have == want {
+		return nil
+	}
+	return fmt.Errorf("the kind of an object cannot be changed from %s to %s", want, have)
 }
 
 // operation is one operation of a JSON patch, to find what a strict decoder would refuse.
