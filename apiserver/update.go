@@ -102,10 +102,8 @@ func (s *Server) legalise(r request, next, cur kind.Object, snap *view.Snapshot)
 		keepAllocated(next, cur)
 		k.PrepareUpdate(next, cur)
 		errs = k.ValidateUpdate(next, cur)
-		if k.Warnings != nil {
-			for _, w := range k.Warnings(next) {
-				r.warning(w)
-			}
+		for _, w := range k.WarningsForUpdate(next, cur) {
+			r.warning(w)
 		}
 	case "finalize":
 		if err := prepareFinalize(r, next, cur); err != nil {

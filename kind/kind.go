@@ -60,6 +60,8 @@ type Kind struct {
 	ValidateUpdate func(obj, old Object) field.ErrorList
 	// Warnings returns what the writer should know and may ignore (the API's Warning headers). May be nil.
 	Warnings func(obj Object) []string
+	// UpdateWarnings are the warnings for a change, where they are not those for a new object. May be nil.
+	UpdateWarnings func(obj, old Object) []string
 
 	// CreateOnUpdate lets a PUT to a name that does not exist create it (Lease, Endpoints, …).
 	CreateOnUpdate bool
@@ -95,6 +97,17 @@ type Kind struct {
 
 // GroupResource returns the kind's API group and plural resource name.
 func (k *Kind) GroupResource() schema.GroupResource { return k.ID.GroupResource() }
+
+// WarningsForUpdate returns what the writer of a change should know.
+func (k *Kind) WarningsForUpdate(obj, old Object) []string {
+	switch {
+	case k.UpdateWarnings != nil:
+		return k.UpdateWarnings(obj, old)
+	case k.Warnings != nil:
+		return k.Warnings(obj)
+	}
+	return nil
+}
 
 // Status is the rules of a status subresource.
 type Status struct {

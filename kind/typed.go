@@ -38,6 +38,7 @@ type Typed[T Object] struct {
 	Validate       func(obj T) field.ErrorList
 	ValidateUpdate func(obj, old T) field.ErrorList
 	Warnings       func(obj T) []string
+	UpdateWarnings func(obj, old T) []string
 	CreateOnUpdate bool
 
 	// Status.PrepareUpdate is given; the generation stays as it was in any case.
@@ -114,6 +115,9 @@ func (t Typed[T]) Kind() *Kind {
 	}
 	if t.Warnings != nil {
 		k.Warnings = func(obj Object) []string { return t.Warnings(obj.(T)) }
+	}
+	if t.UpdateWarnings != nil {
+		k.UpdateWarnings = func(obj, old Object) []string { return t.UpdateWarnings(obj.(T), old.(T)) }
 	}
 	if t.PrepareStatus != nil {
 		k.Status = &Status{PrepareUpdate: t.prepareStatus}

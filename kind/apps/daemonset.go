@@ -49,7 +49,9 @@ func DaemonSet() *kind.Kind {
 			return append(validateDaemonSetSpec(&d.Spec, path),
 				apivalidation.ValidateImmutableField(d.Spec.Selector, old.Spec.Selector, path.Child("selector"))...)
 		},
-		Warnings: func(d *appsv1.DaemonSet) []string { return core.PodTemplateWarnings(&d.Spec.Template) },
+		Warnings: func(d *appsv1.DaemonSet) []string {
+			return core.PodTemplateWarnings(&d.Spec.Template, field.NewPath("spec", "template"))
+		},
 
 		PrepareStatus:  func(d, old *appsv1.DaemonSet) { d.Spec = *old.Spec.DeepCopy() },
 		ValidateStatus: validateDaemonSetStatus,

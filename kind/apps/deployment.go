@@ -45,7 +45,9 @@ func Deployment() *kind.Kind {
 				apivalidation.ValidateImmutableField(d.Spec.Selector, old.Spec.Selector, path.Child("selector"))...)
 		},
 
-		Warnings: func(d *appsv1.Deployment) []string { return core.PodTemplateWarnings(&d.Spec.Template) },
+		Warnings: func(d *appsv1.Deployment) []string {
+			return core.PodTemplateWarnings(&d.Spec.Template, field.NewPath("spec", "template"))
+		},
 
 		PrepareStatus: func(d, old *appsv1.Deployment) {
 			d.Spec = *old.Spec.DeepCopy()

@@ -42,7 +42,9 @@ func ReplicaSet() *kind.Kind {
 				apivalidation.ValidateImmutableField(rs.Spec.Selector, old.Spec.Selector, path.Child("selector"))...)
 		},
 
-		Warnings: func(rs *appsv1.ReplicaSet) []string { return core.PodTemplateWarnings(&rs.Spec.Template) },
+		Warnings: func(rs *appsv1.ReplicaSet) []string {
+			return core.PodTemplateWarnings(&rs.Spec.Template, field.NewPath("spec", "template"))
+		},
 
 		PrepareStatus:  func(rs, old *appsv1.ReplicaSet) { rs.Spec = *old.Spec.DeepCopy() },
 		ValidateStatus: validateReplicaSetStatus,

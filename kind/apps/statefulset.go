@@ -39,7 +39,9 @@ func StatefulSet() *kind.Kind {
 		},
 		ValidateUpdate: validateStatefulSetUpdate,
 
-		Warnings: func(s *appsv1.StatefulSet) []string { return core.PodTemplateWarnings(&s.Spec.Template) },
+		Warnings: func(s *appsv1.StatefulSet) []string {
+			return core.PodTemplateWarnings(&s.Spec.Template, field.NewPath("spec", "template"))
+		},
 
 		PrepareStatus:  func(s, old *appsv1.StatefulSet) { s.Spec = *old.Spec.DeepCopy() },
 		ValidateStatus: validateStatefulSetStatus,

@@ -41,7 +41,7 @@ func CronJob() *kind.Kind {
 		},
 		ValidateUpdate: func(c, _ *batchv1.CronJob) field.ErrorList { return validateCronJob(c) },
 		Warnings: func(c *batchv1.CronJob) []string {
-			return core.PodTemplateWarnings(&c.Spec.JobTemplate.Spec.Template)
+			return core.PodTemplateWarnings(&c.Spec.JobTemplate.Spec.Template, field.NewPath("spec", "jobTemplate", "spec", "template"))
 		},
 
 		PrepareStatus: func(c, old *batchv1.CronJob) { c.Spec = *old.Spec.DeepCopy() },

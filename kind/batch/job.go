@@ -36,7 +36,9 @@ func Job() *kind.Kind {
 
 		Validate:       validateJob,
 		ValidateUpdate: validateJobUpdate,
-		Warnings:       func(j *batchv1.Job) []string { return core.PodTemplateWarnings(&j.Spec.Template) },
+		Warnings: func(j *batchv1.Job) []string {
+			return core.PodTemplateWarnings(&j.Spec.Template, field.NewPath("spec", "template"))
+		},
 
 		PrepareStatus:  func(j, old *batchv1.Job) { j.Spec = *old.Spec.DeepCopy() },
 		ValidateStatus: validateJobStatus,

@@ -7,10 +7,10 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// PodTemplateWarnings returns what is valid in a pod template but hardly meant: the Warning headers that
+// PodTemplateWarnings returns what is valid in the pod template at path but hardly meant: the Warning headers that
 // kubectl prints.
-func PodTemplateWarnings(template *corev1.PodTemplateSpec) []string {
-	return podWarnings(&template.Spec, field.NewPath("spec", "template", "spec"))
+func PodTemplateWarnings(template *corev1.PodTemplateSpec, path *field.Path) []string {
+	return podWarnings(&template.Spec, path.Child("spec"))
 }
 
 func podWarnings(spec *corev1.PodSpec, path *field.Path) []string {
@@ -21,6 +21,7 @@ func podWarnings(spec *corev1.PodSpec, path *field.Path) []string {
 	if s := spec.TerminationGracePeriodSeconds; s != nil && *s < 0 {
 		warn(path.Child("terminationGracePeriodSeconds"), "must be >= 0; negative values are invalid and will be treated as 1")
 	}
+	warnings = append(warnings, NodeSelectorWarnings(spec.NodeSelector, path.Child("nodeSelector").Key)...)
 	for i := range spec.InitContainers {
 		containerWarnings(&spec.InitContainers[i], path.Child("initContainers").Index(i), warn)
 	}

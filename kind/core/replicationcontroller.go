@@ -35,7 +35,7 @@ func ReplicationController() *kind.Kind {
 			if rc.Spec.Template == nil {
 				return nil
 			}
-			return PodTemplateWarnings(rc.Spec.Template)
+			return PodTemplateWarnings(rc.Spec.Template, field.NewPath("spec", "template"))
 		},
 
 		PrepareStatus:  func(rc, old *corev1.ReplicationController) { rc.Spec = *old.Spec.DeepCopy() },

@@ -153,6 +153,7 @@ func TestRulesHoldForAnyObject(t *testing.T) {
 			if k.Warnings != nil {
 				k.Warnings(obj)
 			}
+			k.WarningsForUpdate(obj, other)
 			if k.Fields != nil {
 				k.Fields(obj)
 			}
