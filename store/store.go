@@ -73,10 +73,10 @@ type List struct {
 type Store interface {
 	// Apply carries out the writes as one transaction, or none of them. When it returns a revision, the
 	// writes are on disk. It returns a *ConflictError if an Expect does not hold, ErrNoSpace (wrapped) if
-	// the disk is full, ErrTooLarge, and what CheckWrites says of malformed writes; after any other error the outcome may
-	// be unknown. Events show the transaction when Apply returns its revision, and the write that was in the
-	// way when it returns a conflict with a Current above 0. Deleting a key that does not exist is no event; a transaction that changes nothing has no
-	// revision of its own and returns the newest.
+	// the disk is full, ErrTooLarge, and what CheckWrites says of malformed writes; after any other error the
+	// outcome may be unknown. Events show the transaction when Apply returns its revision, and what was in the
+	// way, be it a write or a deletion, when it returns a conflict. Deleting a key that does not exist is no
+	// event; a transaction that changes nothing has no revision of its own and returns the newest.
 	Apply(ctx context.Context, writes ...Write) (revision int64, err error)
 	// Get returns a key's newest record, or ErrNotFound.
 	Get(ctx context.Context, key string) (Record, error)
@@ -89,6 +89,9 @@ type Store interface {
 	Events(ctx context.Context, after int64, limit int) ([]Event, error)
 	// Wait returns nil once there are events after the revision.
 	Wait(ctx context.Context, after int64) error
+	// CatchUp returns nil once Events show every write that was acknowledged before the call, by whichever process.
+	// A back end with one process, whose Apply sees to that, returns at once.
+	CatchUp(ctx context.Context) error
 	// Revision returns the newest committed revision that Events show. An empty store has the revision that
 	// it begins with: 0, unless others share the counter.
 	Revision() int64

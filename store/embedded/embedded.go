@@ -103,6 +103,9 @@ func (s *Store) Compact(ctx context.Context, revision int64) error {
 // Wait implements store.Store.
 func (s *Store) Wait(ctx context.Context, after int64) error { return s.log.Wait(ctx, after) }
 
+// CatchUp implements store.Store: every writer is in this process, and has its own events when Apply returns.
+func (s *Store) CatchUp(ctx context.Context) error { return ctx.Err() }
+
 // Revision implements store.Store.
 func (s *Store) Revision() int64 { return s.log.Revision() }
 

@@ -97,6 +97,56 @@ func TestServersSeeEachOthersWritesInOneOrder(t *testing.T) {
 	}
 }
 
+func TestCatchUpShowsWhatOthersWereTold(t *testing.T) {
+	server := etcdtest.Start(t, "http")
+	a, b := pair(t, server, nil)
+	foreign := raw(t, server)
+	var readers sync.WaitGroup
+	for reader := range 4 {
+		readers.Go(func() {
+			for i := range 50 {
+				key := fmt.Sprintf("/%d/%d", reader, i)
+				made := put(t, a, key, "1", 0)
+				if err := b.CatchUp(t.Context()); err != nil || b.Revision() < made {
+					t.Errorf("%s: at %d after the write at %d: %v", key, b.Revision(), made, err)
+				}
+				gone, err := a.Apply(t.Context(), store.Write{Key: key, Expect: made})
+				if err != nil {
+					t.Error(err)
+				}
+				// What another program writes to the same etcd is nothing to wait for.
+				if _, err := foreign.Put(t.Context(), "/other/"+key, ""); err != nil {
+					t.Error(err)
+				}
+				if err := b.CatchUp(t.Context()); err != nil || b.Revision() < gone {
+					t.Errorf("%s: at %d after the deletion at %d: %v", key, b.Revision(), gone, err)
+				}
+			}
+		})
+	}
+	readers.Wait()
+}
+
+// A server whose watch is behind learns from a conflict what was in its way, also if that is a deletion.
+func TestConflictOfAnotherServerIsSeen(t *testing.T) {
+	a, b := pair(t, etcdtest.Start(t, "http"), nil)
+	for i := range 50 {
+		key := fmt.Sprintf("/%d", i)
+		made := put(t, a, key, "1", 0)
+		gone, err := a.Apply(t.Context(), store.Write{Key: key, Expect: made})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var conflict *store.ConflictError
+		if _, err := b.Apply(t.Context(), store.Write{Key: key, Value: []byte("2"), Expect: made}); !errors.As(err, &conflict) || conflict.Current != 0 {
+			t.Fatalf("%s: %v", key, err)
+		}
+		if b.Revision() < gone {
+			t.Errorf("%s: the loser is at %d, the deletion at %d", key, b.Revision(), gone)
+		}
+	}
+}
+
 // Two servers that write the same bytes to a key: the one that was late gets no hint for the other's event.
 func TestHintIsOnlyForTheOwnWrite(t *testing.T) {
 	a, b := pair(t, etcdtest.Start(t, "http"), nil)
@@ -139,6 +189,9 @@ func TestEtcdThatIsDownFailsFastAndIsFollowedAgain(t *testing.T) {
 	}
 	if _, err := a.List(t.Context(), "/", store.ListOptions{}); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("list: %v", err)
+	}
+	if err := a.CatchUp(t.Context()); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("catch up: %v", err)
 	}
 	if events, err := a.Events(t.Context(), base, 0); err != nil || len(events) != 1 {
 		t.Errorf("events in memory: %v, %v", events, err)

@@ -5,6 +5,7 @@
 //
 //	/sampan/n/…    the store's keys, each behind "/sampan/n"
 //	/sampan/n.meta JSON; there once something was restored into the store (see [Restore])
+//	/sampan/n.tip  empty; written by every transaction that changes something, so its revision is that of the newest one
 //
 // Revisions are those of etcd, plus an offset that is 0 unless a backup was restored: then it makes the revisions
 // go on above those of the backup. Since etcd counts the writes of all its users, revisions of a store rise, but
@@ -13,6 +14,8 @@
 //
 // One etcd watch of everything feeds the events in memory. [Store.Apply] returns when its own events have come
 // back through it, so a writer finds its write in what it reads next, in the order in which all servers see it.
+// [Store.CatchUp] asks etcd for the tip and waits until the watch has brought it, so that a reader finds what others
+// have written.
 //
 // The history is compacted when it grows beyond Options.History, by whichever server notices first; another
 // program may compact too. Compaction is a matter of the whole etcd: it also ends the history of other programs
@@ -104,10 +107,12 @@ type Store struct {
 	compacted atomic.Int64  // by Compact or retain of this store
 	moved     chan struct{} // capacity 1; says that the log has grown
 
-	mu       sync.Mutex // guards closing and inflight
+	mu       sync.Mutex // guards what follows
 	closing  bool
 	applying sync.WaitGroup // Adds happen with mu held and closing false
 	inflight map[string][]*flight
+	ask      *ask // the next question for the tip; nil if nobody has one
+	asking   bool // a goroutine asks
 
 	closeOnce sync.Once
 	closeErr  error

@@ -55,10 +55,8 @@ func (s *Store) Apply(ctx context.Context, writes ...store.Write) (int64, error)
 	case errors.As(err, &conflict):
 		f.land(0)
 		// The caller will look at what was in its way.
-		if conflict.Current > 0 {
-			if err := s.log.Wait(limited, conflict.Current-1); err != nil {
-				return 0, s.failure(ctx, "read the write that was faster", err)
-			}
+		if err := s.log.Wait(limited, s.fromEtcd(revision)-1); err != nil {
+			return 0, s.failure(ctx, "read the write that was faster", err)
 		}
 		return 0, conflict
 	case err != nil:
@@ -76,12 +74,13 @@ func (s *Store) Apply(ctx context.Context, writes ...store.Write) (int64, error)
 	return mine, nil
 }
 
-// transact sends the writes as one transaction. revision is etcd's.
+// transact sends the writes as one transaction. revision is etcd's: that of the transaction, or for a conflict one at
+// which what was in the way was done.
 func (s *Store) transact(ctx context.Context, writes []store.Write) (changed bool, revision int64, err error) {
-	metaKey := metaKeyOf(s.opts.Name)
-	conditions := []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(metaKey), "=", s.meta.revision)}
-	actions := make([]clientv3.Op, 0, len(writes))
-	looks := []clientv3.Op{clientv3.OpGet(metaKey, clientv3.WithKeysOnly())}
+	conditions := []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(metaKeyOf(s.opts.Name)), "=", s.meta.revision)}
+	actions := make([]clientv3.Op, 0, len(writes)+1)
+	looks := []clientv3.Op{s.lookAtHead()}
+	var absent []clientv3.Cmp // holds if the deletions of what may be gone already change nothing
 	for _, w := range writes {
 		key := s.root + w.Key
 		if w.Expect != store.AnyRevision {
@@ -93,19 +92,25 @@ func (s *Store) transact(ctx context.Context, writes []store.Write) (changed boo
 			actions = append(actions, clientv3.OpPut(key, string(w.Value)))
 		}
 		looks = append(looks, clientv3.OpGet(key, clientv3.WithKeysOnly()))
+		if w.Value == nil && w.Expect <= 0 {
+			absent = append(absent, clientv3.Compare(clientv3.CreateRevision(key), "=", 0))
+		}
+	}
+	actions = append(actions, clientv3.OpPut(tipKeyOf(s.opts.Name), ""))
+	if len(absent) == len(writes) {
+		actions = []clientv3.Op{clientv3.OpTxn(absent, nil, actions)}
 	}
 	resp, err := s.client.Txn(ctx).If(conditions...).Then(actions...).Else(looks...).Commit()
 	if err != nil {
 		return false, 0, err
 	}
 	if resp.Succeeded {
-		for _, r := range resp.Responses {
-			changed = changed || r.GetResponsePut() != nil || r.GetResponseDeleteRange().GetDeleted() > 0
-		}
+		changed = len(absent) < len(writes) || !resp.Responses[0].GetResponseTxn().Succeeded
 		return changed, resp.Header.Revision, nil
 	}
-	if found := modRevision(resp.Responses[0].GetResponseRange().Kvs); found != s.meta.revision {
-		return false, 0, errors.New("a backup was restored into the store since it was opened: restart the server")
+	tip, err := s.readHead(resp.Responses[0].GetResponseRange().Kvs)
+	if err != nil {
+		return false, 0, err
 	}
 	for i, w := range writes {
 		found := modRevision(resp.Responses[i+1].GetResponseRange().Kvs)
@@ -116,7 +121,7 @@ func (s *Store) transact(ctx context.Context, writes []store.Write) (changed boo
 		if found > 0 {
 			conflict.Current = s.fromEtcd(found)
 		}
-		return false, 0, conflict
+		return false, max(tip, found), conflict
 	}
 	return false, 0, errors.New("etcd refused the transaction, though all its conditions hold")
 }

@@ -169,6 +169,9 @@ func (s *Store) Events(ctx context.Context, after int64, limit int) ([]store.Eve
 // Wait implements store.Store.
 func (s *Store) Wait(ctx context.Context, after int64) error { return s.log.Wait(ctx, after) }
 
+// CatchUp implements store.Store.
+func (s *Store) CatchUp(ctx context.Context) error { return ctx.Err() }
+
 // Revision implements store.Store.
 func (s *Store) Revision() int64 { return s.log.Revision() }
 

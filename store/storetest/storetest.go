@@ -28,6 +28,8 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		"EmptyValueIsNotADeletion":          testEmptyValue,
 		"TransactionSharesOneRevision":      testTransaction,
 		"ConflictWritesNothing":             testConflict,
+		"ConflictIsSeenInTheEvents":         testConflictSeen,
+		"CatchUpReturnsWithWhatWasWritten":  testCatchUp,
 		"WithoutChangeThereIsNoRevision":    testNoChange,
 		"MalformedTransactionIsRefused":     testMalformed,
 		"ListIsOrderedAndLimited":           testList,
@@ -210,6 +212,41 @@ func testConflict(t *testing.T, s store.Store) {
 		t.Errorf("revision %d after conflicts", s.Revision())
 	}
 	same(t, "list", list(t, s, "", store.ListOptions{}), []string{"/a=1@1"})
+}
+
+// What was in the way can be read by the loser, also if it is a deletion.
+func testConflictSeen(t *testing.T, s store.Store) {
+	apply(t, s, put("/a", "1", 0))
+	apply(t, s, del("/a", 1))
+	var conflict *store.ConflictError
+	if _, err := s.Apply(t.Context(), put("/a", "2", 1)); !errors.As(err, &conflict) || conflict.Current != 0 {
+		t.Errorf("update of what is deleted: %v", err)
+	}
+	same(t, "events", events(t, s, 1, 0), []string{"-/a@2"})
+}
+
+func testCatchUp(t *testing.T, s store.Store) {
+	if err := s.CatchUp(t.Context()); err != nil {
+		t.Errorf("in an empty store: %v", err)
+	}
+	apply(t, s, put("/a", "1", 0))
+	apply(t, s, del("/x", store.AnyRevision), del("/y", 0)) // no change
+	var readers sync.WaitGroup
+	for range 8 {
+		readers.Go(func() {
+			if err := s.CatchUp(t.Context()); err != nil || s.Revision() != 1 {
+				t.Errorf("at revision %d: %v", s.Revision(), err)
+			}
+		})
+	}
+	readers.Wait()
+	apply(t, s, del("/x", store.AnyRevision), del("/a", store.AnyRevision))
+	if err := s.CatchUp(t.Context()); err != nil || s.Revision() != 2 {
+		t.Errorf("after a deletion at revision %d: %v", s.Revision(), err)
+	}
+	if err := s.CatchUp(expired(t)); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("out of time: %v", err)
+	}
 }
 
 func testNoChange(t *testing.T, s store.Store) {
