@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"sampan/apiserver"
+	"sampan/client"
 	"sampan/kind"
 	"sampan/view"
 )
@@ -30,7 +31,7 @@ func mapKey(name string) view.Key {
 }
 
 // must creates an object.
-func must[T kind.Object](t testing.TB, c *apiserver.Local, obj T) T {
+func must[T kind.Object](t testing.TB, c client.Client, obj T) T {
 	t.Helper()
 	out, err := c.Create(t.Context(), obj, metav1.CreateOptions{})
 	if err != nil {

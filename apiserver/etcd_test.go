@@ -11,9 +11,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"sampan/apiserver"
-	"sampan/apiserver/auth"
 	"sampan/client"
 	"sampan/kind"
 	"sampan/store/etcd"
@@ -21,18 +21,31 @@ import (
 	"sampan/view"
 )
 
-// onEtcd returns API servers that share an etcd, each as one process of its own would have it.
+// onEtcd returns clients of API servers that share an etcd.
 func onEtcd(t *testing.T, server *etcdtest.Server, n int) []client.Client {
 	t.Helper()
 	clients := make([]client.Client, n)
-	for i := range clients {
+	for i, s := range sharing(t, server, n) {
+		clients[i] = s.Client(masters())
+	}
+	return clients
+}
+
+// sharing returns API servers that share an etcd, each as one process of its own would have it.
+func sharing(t *testing.T, server *etcdtest.Server, n int, change ...func(*apiserver.Config)) []*apiserver.Server {
+	t.Helper()
+	servers := make([]*apiserver.Server, n)
+	for i := range servers {
 		st, err := etcd.Open(t.Context(), etcd.Options{Endpoints: []string{server.Endpoint}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := newServer(t, st, func(c *apiserver.Config) {
+		s := newServer(t, st, append(change, func(c *apiserver.Config) {
+			c.SharedStore = true
 			c.Random = rand.NewPCG(uint64(i), 1)
-		})
+			made := c.NewUID
+			c.NewUID = func() types.UID { return types.UID(fmt.Sprintf("server-%d-%s", i, made())) }
+		})...)
 		ctx, stop := context.WithCancel(context.Background())
 		done := make(chan error)
 		go func() { done <- s.Run(ctx) }()
@@ -42,9 +55,9 @@ func onEtcd(t *testing.T, server *etcdtest.Server, n int) []client.Client {
 				t.Error(err)
 			}
 		})
-		clients[i] = s.Client(auth.User{Name: "test", Groups: []string{"system:masters"}})
+		servers[i] = s
 	}
-	return clients
+	return servers
 }
 
 // until waits until a client's view satisfies a condition.

@@ -65,12 +65,19 @@ func (s *Server) recovered(w *recorder, r *http.Request) {
 
 func (x *exchange) serve(docs *documents) {
 	s, w, r := x.server, x.w, x.r
-	sender, err := s.authenticate(r)
 	var queryErr error
 	x.query, queryErr = url.ParseQuery(r.URL.RawQuery)
 	var isResource bool
 	if x.route, isResource = parseRoute(r, x.query); !isResource {
 		x.route = route{}
+	}
+	var sender auth.User
+	var err error
+	if x.wantsNewest(isResource) {
+		err = s.catchUp(r.Context())
+	}
+	if err == nil {
+		sender, err = s.authenticate(r)
 	}
 	x.beginAudit(sender)
 	if err != nil {

@@ -65,6 +65,9 @@ func (x *exchange) get() error {
 	if err != nil {
 		return err
 	}
+	if err := x.server.reach(x.r.Context(), x.query.Get("resourceVersion")); err != nil {
+		return err
+	}
 	obj, err := x.server.get(x.req.key)
 	if apierrors.IsNotFound(err) {
 		return x.req.notFound()

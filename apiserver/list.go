@@ -54,7 +54,12 @@ func (s *Server) list(ctx context.Context, r request, opts listOptions) (listed,
 			return listed{}, err
 		}
 		after, at = token.Start, token.Revision
-		if err := s.waitForRevision(ctx, at); err != nil { // another server of the same store handed it out
+		if at == 0 {
+			err = s.catchUp(ctx)
+		} else {
+			err = s.waitForRevision(ctx, at) // another server of the same store handed it out
+		}
+		if err != nil {
 			return listed{}, err
 		}
 	case opts.revision != "" && opts.revision != "0":

@@ -39,6 +39,9 @@ func (l *Local) Wait(ctx context.Context, after int64) error {
 
 // Get returns the newest state of an object.
 func (l *Local) Get(ctx context.Context, key view.Key) (kind.Object, error) {
+	if err := l.server.catchUp(ctx); err != nil {
+		return nil, err
+	}
 	return l.server.get(key)
 }
 

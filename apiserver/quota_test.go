@@ -12,13 +12,14 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"sampan/apiserver"
+	"sampan/client"
 	"sampan/kind"
 	"sampan/store/memory"
 	"sampan/view"
 )
 
 // limited creates a quota whose controller has counted nothing yet but knows so.
-func limited(t testing.TB, c *apiserver.Local, hard map[corev1.ResourceName]string) {
+func limited(t testing.TB, c client.Client, hard map[corev1.ResourceName]string) {
 	t.Helper()
 	q := &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "q"}, Spec: corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{}}}
 	for name, n := range hard {
@@ -34,7 +35,7 @@ func limited(t testing.TB, c *apiserver.Local, hard map[corev1.ResourceName]stri
 	}
 }
 
-func used(t testing.TB, c *apiserver.Local, name corev1.ResourceName) int64 {
+func used(t testing.TB, c client.Client, name corev1.ResourceName) int64 {
 	t.Helper()
 	q, ok := view.Get[*corev1.ResourceQuota](c.Snapshot(), kind.ResourceQuotas, "default", "q")
 	if !ok {

@@ -31,6 +31,9 @@ type Config struct {
 	Store     store.Store
 	Kinds     *kind.Registry
 	Admission admit.Chain
+	// SharedStore says that other servers write to the store, too. Then every write, and every read that does not say
+	// how old its answer may be, begins with learning what they have written; it fails if the store cannot be reached.
+	SharedStore bool
 
 	// Authorizer decides about requests over HTTP; nil means RBAC, with the rules for nodes and the group
 	// system:masters. In-process clients are part of the server and are not asked.

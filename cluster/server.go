@@ -188,6 +188,7 @@ func newAPI(ctx context.Context, s Settings, log *slog.Logger) (*api, error) {
 	}
 	a.server, err = apiserver.New(apiserver.Config{
 		Store:       served,
+		SharedStore: s.Etcd != nil,
 		Kinds:       a.kinds,
 		Admission:   admit.Default(admit.Config{}),
 		Now:         time.Now,
