@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
@@ -11,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"sampan/kind"
+	"sampan/kind/core"
 	"sampan/store"
 )
 
@@ -33,7 +35,7 @@ func claimsOf(obj kind.Object) []string {
 		}
 	}
 	seen := map[string]bool{}
-	for _, p := range svc.Spec.Ports {
+	for _, p := range append(slices.Clip(svc.Spec.Ports), corev1.ServicePort{NodePort: svc.Spec.HealthCheckNodePort}) {
 		if key := portClaim(p.Protocol, p.NodePort); p.NodePort != 0 && !seen[key] {
 			seen[key] = true
 			keys = append(keys, key)
@@ -111,13 +113,7 @@ func (s *Server) allocate(r request, obj, cur kind.Object) (claims []store.Write
 
 // allocateAddress makes sure that the Service has a cluster address that is its own or free.
 func (s *Server) allocateAddress(svc *corev1.Service, held map[string]bool) error {
-	if svc.Spec.ClusterIP == "" && len(svc.Spec.ClusterIPs) > 0 {
-		svc.Spec.ClusterIP = svc.Spec.ClusterIPs[0]
-	}
-	if wanted := svc.Spec.ClusterIP; wanted != "" {
-		if len(svc.Spec.ClusterIPs) == 0 {
-			svc.Spec.ClusterIPs = []string{wanted}
-		}
+	if svc.Spec.ClusterIP != "" {
 		for _, ip := range svc.Spec.ClusterIPs {
 			key := addressClaim(ip)
 			if held[key] {
@@ -140,17 +136,6 @@ func (s *Server) allocateAddress(svc *corev1.Service, held map[string]bool) erro
 			return apierrors.NewInternalError(fmt.Errorf("failed to allocate a serviceIP: range is full"))
 		}
 		svc.Spec.ClusterIP, svc.Spec.ClusterIPs = addr.String(), []string{addr.String()}
-	}
-	if len(svc.Spec.IPFamilies) == 0 {
-		family := corev1.IPv4Protocol
-		if addr, err := netip.ParseAddr(svc.Spec.ClusterIP); err == nil && addr.Is6() {
-			family = corev1.IPv6Protocol
-		}
-		svc.Spec.IPFamilies = []corev1.IPFamily{family}
-	}
-	if svc.Spec.IPFamilyPolicy == nil {
-		single := corev1.IPFamilyPolicySingleStack
-		svc.Spec.IPFamilyPolicy = &single
 	}
 	return nil
 }
@@ -200,107 +185,101 @@ func nthAddress(p netip.Prefix, i uint64) netip.Addr {
 	return netip.AddrFrom16(b)
 }
 
-// allocatePorts makes sure that the Service's node ports are its own or free, and gives those that lack one.
+// allocatePorts makes sure that the Service's node ports are its own or free, and gives those that lack one. The port
+// on which a balancer asks for a node's health is of the same range.
 func (s *Server) allocatePorts(svc *corev1.Service, held map[string]bool) error {
-	ports := field.NewPath("spec", "ports")
+	spec := field.NewPath("spec")
 	taken := map[string]bool{} // by this Service itself
-	for i, p := range svc.Spec.Ports {
-		if p.NodePort == 0 {
-			continue
+	check := func(path *field.Path, protocol corev1.Protocol, n int32) error {
+		if n == 0 {
+			return nil
 		}
-		key := portClaim(p.Protocol, p.NodePort)
+		key := portClaim(protocol, n)
 		taken[key] = true
 		if held[key] {
-			continue
+			return nil
 		}
 		var why string
-		if n := p.NodePort; n < int32(s.cfg.NodePorts.First) || n > int32(s.cfg.NodePorts.Last) {
+		if n < int32(s.cfg.NodePorts.First) || n > int32(s.cfg.NodePorts.Last) {
 			why = fmt.Sprintf("provided port is not in the valid range. The range of valid ports is %d-%d", s.cfg.NodePorts.First, s.cfg.NodePorts.Last)
 		} else if s.cache.claimed(key) {
 			why = "provided port is already allocated"
 		}
 		if why != "" {
-			return invalidService(svc, field.Invalid(ports.Index(i).Child("nodePort"), p.NodePort, why))
+			return invalidService(svc, field.Invalid(path, n, why))
+		}
+		return nil
+	}
+	for i, p := range svc.Spec.Ports {
+		if err := check(spec.Child("ports").Index(i).Child("nodePort"), p.Protocol, p.NodePort); err != nil {
+			return err
 		}
 	}
-	if !needsNodePorts(svc) {
-		return nil
+	if err := check(spec.Child("healthCheckNodePort"), corev1.ProtocolTCP, svc.Spec.HealthCheckNodePort); err != nil {
+		return err
+	}
+	free := func(protocol corev1.Protocol, n int32) bool {
+		key := portClaim(protocol, n)
+		return !taken[key] && (held[key] || !s.cache.claimed(key))
+	}
+	pick := func(protocol corev1.Protocol) (int32, error) {
+		n := uint64(s.cfg.NodePorts.Last) - uint64(s.cfg.NodePorts.First) + 1
+		for start, j := s.random(n), uint64(0); j < n; j++ {
+			if candidate := int32(s.cfg.NodePorts.First) + int32((start+j)%n); free(protocol, candidate) {
+				taken[portClaim(protocol, candidate)] = true
+				return candidate, nil
+			}
+		}
+		return 0, apierrors.NewInternalError(fmt.Errorf("failed to allocate a nodePort: range is full"))
 	}
 	for i := range svc.Spec.Ports {
 		p := &svc.Spec.Ports[i]
-		if p.NodePort != 0 {
+		if !needsNodePorts(svc) || p.NodePort != 0 {
 			continue
-		}
-		free := func(n int32) bool {
-			key := portClaim(p.Protocol, n)
-			return !taken[key] && (held[key] || !s.cache.claimed(key))
 		}
 		// One port number for both protocols of a service such as DNS, as upstream has it.
 		for _, q := range svc.Spec.Ports {
-			if q.Port == p.Port && q.Protocol != p.Protocol && q.NodePort != 0 && free(q.NodePort) {
+			if q.Port == p.Port && q.Protocol != p.Protocol && q.NodePort != 0 && free(p.Protocol, q.NodePort) {
 				p.NodePort = q.NodePort
-			}
-		}
-		n := uint64(s.cfg.NodePorts.Last) - uint64(s.cfg.NodePorts.First) + 1
-		for start, j := s.random(n), uint64(0); p.NodePort == 0 && j < n; j++ {
-			if candidate := int32(s.cfg.NodePorts.First) + int32((start+j)%n); free(candidate) {
-				p.NodePort = candidate
+				taken[portClaim(p.Protocol, p.NodePort)] = true
 			}
 		}
 		if p.NodePort == 0 {
-			return apierrors.NewInternalError(fmt.Errorf("failed to allocate a nodePort: range is full"))
+			n, err := pick(p.Protocol)
+			if err != nil {
+				return err
+			}
+			p.NodePort = n
 		}
-		taken[portClaim(p.Protocol, p.NodePort)] = true
+	}
+	if svc.Spec.HealthCheckNodePort == 0 && needsHealthPort(svc) {
+		n, err := pick(corev1.ProtocolTCP)
+		if err != nil {
+			return err
+		}
+		svc.Spec.HealthCheckNodePort = n
 	}
 	return nil
 }
 
-// keepAllocated gives a changed Service what its writer left out because the API server had filled it in, and
-// takes away what its new type does not have, as upstream's patchAllocatedValues and dropTypeDependentFields do.
-func keepAllocated(obj, cur kind.Object) {
+// needsHealthPort reports whether a balancer has to ask nodes whether they have endpoints of their own.
+func needsHealthPort(svc *corev1.Service) bool {
+	return svc.Spec.Type == corev1.ServiceTypeLoadBalancer && svc.Spec.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal
+}
+
+// serviceFamilies gives a Service that is new, or that replaces cur, its address families, in place, and returns what is
+// wrong with those that it asks for. For other kinds it does nothing.
+func (s *Server) serviceFamilies(obj, cur kind.Object) field.ErrorList {
 	svc, ok := obj.(*corev1.Service)
 	if !ok {
-		return
+		return nil
 	}
-	old := cur.(*corev1.Service)
-	switch {
-	case needsClusterIP(old) && needsClusterIP(svc):
-		if svc.Spec.ClusterIP == "" {
-			svc.Spec.ClusterIP = old.Spec.ClusterIP
-		}
-		if len(svc.Spec.ClusterIPs) == 0 && svc.Spec.ClusterIP == old.Spec.ClusterIP {
-			svc.Spec.ClusterIPs = append([]string(nil), old.Spec.ClusterIPs...)
-		}
-	case needsClusterIP(old) && svc.Spec.ClusterIP == old.Spec.ClusterIP:
-		svc.Spec.ClusterIP, svc.Spec.ClusterIPs = "", nil
+	old, _ := cur.(*corev1.Service)
+	family := corev1.IPv4Protocol
+	if s.cfg.ServiceCIDR.Addr().Is6() {
+		family = corev1.IPv6Protocol
 	}
-	switch {
-	case needsNodePorts(old) && needsNodePorts(svc):
-		had, used := map[string]int32{}, map[string]bool{}
-		for _, p := range old.Spec.Ports {
-			had[string(p.Protocol)+"/"+strconv.Itoa(int(p.Port))] = p.NodePort
-		}
-		for _, p := range svc.Spec.Ports {
-			used[portClaim(p.Protocol, p.NodePort)] = p.NodePort != 0
-		}
-		for i := range svc.Spec.Ports {
-			p := &svc.Spec.Ports[i]
-			if n := had[string(p.Protocol)+"/"+strconv.Itoa(int(p.Port))]; p.NodePort == 0 && n != 0 && !used[portClaim(p.Protocol, n)] {
-				p.NodePort = n
-				used[portClaim(p.Protocol, n)] = true
-			}
-		}
-	case needsNodePorts(old):
-		had := map[string]bool{}
-		for _, p := range old.Spec.Ports {
-			had[portClaim(p.Protocol, p.NodePort)] = p.NodePort != 0
-		}
-		for i := range svc.Spec.Ports {
-			if p := &svc.Spec.Ports[i]; had[portClaim(p.Protocol, p.NodePort)] {
-				p.NodePort = 0
-			}
-		}
-	}
+	return core.InitServiceFamilies(svc, old, []corev1.IPFamily{family})
 }
 
 func invalidService(svc *corev1.Service, err *field.Error) error {

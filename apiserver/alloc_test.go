@@ -66,6 +66,21 @@ func TestServiceGetsAnAddressThatIsItsOwn(t *testing.T) {
 	}
 }
 
+func withHealthPort(svc *corev1.Service) {
+	svc.Spec.Type, svc.Spec.ExternalTrafficPolicy = corev1.ServiceTypeLoadBalancer, corev1.ServiceExternalTrafficPolicyLocal
+}
+
+func TestServiceGetsFamiliesAndAHealthPort(t *testing.T) {
+	c := newMemory(t).Client(masters())
+	svc := must(t, c, service("a", withHealthPort))
+	if p := svc.Spec.HealthCheckNodePort; p < 30000 || p > 32767 || p == svc.Spec.Ports[0].NodePort {
+		t.Errorf("health port %d beside node port %d", p, svc.Spec.Ports[0].NodePort)
+	}
+	if p := svc.Spec.IPFamilyPolicy; p == nil || *p != corev1.IPFamilyPolicySingleStack || len(svc.Spec.IPFamilies) != 1 || svc.Spec.IPFamilies[0] != corev1.IPv4Protocol {
+		t.Errorf("families %v, policy %v", svc.Spec.IPFamilies, p)
+	}
+}
+
 func TestRequestedAddressesAreHonouredOrRefused(t *testing.T) {
 	c := newMemory(t).Client(masters())
 	must(t, c, service("a", func(svc *corev1.Service) { svc.Spec.ClusterIP = "10.96.7.7" }))
@@ -82,6 +97,12 @@ func TestRequestedAddressesAreHonouredOrRefused(t *testing.T) {
 			"spec.ports[0].nodePort: Invalid value: 30080: provided port is already allocated"},
 		"foreign port": {service("b", ofType(corev1.ServiceTypeNodePort), func(svc *corev1.Service) { svc.Spec.Ports[0].NodePort = 80 }),
 			"provided port is not in the valid range. The range of valid ports is 30000-32767"},
+		"foreign health port": {service("b", withHealthPort, func(svc *corev1.Service) { svc.Spec.HealthCheckNodePort = 80 }),
+			"spec.healthCheckNodePort: Invalid value: 80: provided port is not in the valid range"},
+		"two families": {service("b", func(svc *corev1.Service) { svc.Spec.IPFamilyPolicy = new(corev1.IPFamilyPolicyRequireDualStack) }),
+			`spec.ipFamilyPolicy: Invalid value: "RequireDualStack": this cluster is not configured for dual-stack services`},
+		"foreign family": {service("b", func(svc *corev1.Service) { svc.Spec.IPFamilies = []corev1.IPFamily{corev1.IPv6Protocol} }),
+			`spec.ipFamilies[0]: Invalid value: "IPv6": not configured on this cluster`},
 	} {
 		_, err := c.Create(t.Context(), test.svc, metav1.CreateOptions{})
 		if !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), test.want) {

@@ -44,7 +44,8 @@ func (s *Server) create(ctx context.Context, r request, obj kind.Object, opts me
 	if generated {
 		k.Default(obj) // some defaults are made from the name
 	}
-	if errs := append(kind.ValidateMeta(k, obj), k.Validate(obj)...); len(errs) > 0 {
+	errs := s.serviceFamilies(obj, nil)
+	if errs = append(append(errs, kind.ValidateMeta(k, obj)...), k.Validate(obj)...); len(errs) > 0 {
 		return nil, apierrors.NewInvalid(k.GVK.GroupKind(), obj.GetName(), errs)
 	}
 	if k.Warnings != nil {

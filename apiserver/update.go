@@ -99,9 +99,8 @@ func (s *Server) legalise(r request, next, cur kind.Object, snap *view.Snapshot)
 	var errs field.ErrorList
 	switch r.subresource {
 	case "", "scale":
-		keepAllocated(next, cur)
 		k.PrepareUpdate(next, cur)
-		errs = k.ValidateUpdate(next, cur)
+		errs = append(s.serviceFamilies(next, cur), k.ValidateUpdate(next, cur)...)
 		for _, w := range k.WarningsForUpdate(next, cur) {
 			r.warning(w)
 		}

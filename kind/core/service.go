@@ -1,8 +1,8 @@
 package core
 
 import (
+	"cmp"
 	"fmt"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -13,12 +13,14 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/util/sets"
 
 	"sampan/kind"
 )
 
 // Service returns the kind Service. Its addresses and node ports are handed out by the API server, after
-// validation and in the transaction that writes the object; a Service with them is valid too.
+// validation and in the transaction that writes the object; a Service with them is valid too. Its address families depend
+// on what the cluster has: see [InitServiceFamilies].
 func Service() *kind.Kind {
 	return kind.Typed[*corev1.Service]{
 		ID: kind.Services, Version: corev1.SchemeGroupVersion, Name: "Service", Singular: "service",
@@ -27,14 +29,18 @@ func Service() *kind.Kind {
 		New:            func() *corev1.Service { return new(corev1.Service) },
 		NewList:        func() runtime.Object { return new(corev1.ServiceList) },
 
-		Default:       defaultService,
-		PrepareCreate: func(s *corev1.Service) { s.Status = corev1.ServiceStatus{} },
+		Default: defaultService,
+		PrepareCreate: func(s *corev1.Service) {
+			s.Status = corev1.ServiceStatus{}
+			normalizeClusterIPs(s, nil)
+		},
 		PrepareUpdate: prepareService,
 
 		// A name may begin with a digit since v1.37 (KEP-5311).
 		ValidateName:   apivalidation.NameIsDNSLabel,
 		Validate:       validateService,
 		ValidateUpdate: validateServiceUpdate,
+		Warnings:       serviceWarnings,
 
 		PrepareStatus:  func(s, old *corev1.Service) { s.Spec = *old.Spec.DeepCopy() },
 		ValidateStatus: validateServiceStatus,
@@ -90,31 +96,12 @@ func defaultService(s *corev1.Service) {
 	if spec.AllocateLoadBalancerNodePorts == nil && spec.Type == corev1.ServiceTypeLoadBalancer {
 		spec.AllocateLoadBalancerNodePorts = new(true)
 	}
-	for i := range s.Status.LoadBalancer.Ingress {
-		if in := &s.Status.LoadBalancer.Ingress[i]; in.IP != "" && in.IPMode == nil {
-			in.IPMode = new(corev1.LoadBalancerIPModeVIP)
+	if spec.Type == corev1.ServiceTypeLoadBalancer {
+		for i := range s.Status.LoadBalancer.Ingress {
+			if in := &s.Status.LoadBalancer.Ingress[i]; in.IP != "" && in.IPMode == nil {
+				in.IPMode = new(corev1.LoadBalancerIPModeVIP)
+			}
 		}
-	}
-	defaultFamilies(spec)
-}
-
-// defaultFamilies gives a service one address family, that of its address or IPv4: clusters have one.
-func defaultFamilies(spec *corev1.ServiceSpec) {
-	if !hasClusterIP(spec.Type) {
-		return
-	}
-	if len(spec.ClusterIPs) == 0 && spec.ClusterIP != "" {
-		spec.ClusterIPs = []string{spec.ClusterIP}
-	}
-	if spec.IPFamilyPolicy == nil {
-		spec.IPFamilyPolicy = new(corev1.IPFamilyPolicySingleStack)
-	}
-	if len(spec.IPFamilies) == 0 {
-		family := corev1.IPv4Protocol
-		if addr, err := netip.ParseAddr(spec.ClusterIP); err == nil && addr.Is6() {
-			family = corev1.IPv6Protocol
-		}
-		spec.IPFamilies = []corev1.IPFamily{family}
 	}
 }
 
@@ -123,34 +110,34 @@ func hasClusterIP(t corev1.ServiceType) bool {
 }
 
 func serviceRow(s *corev1.Service, now time.Time) []any {
-	cluster := s.Spec.ClusterIP
+	cluster := ""
 	if len(s.Spec.ClusterIPs) > 0 {
 		cluster = s.Spec.ClusterIPs[0]
 	}
 	return []any{
 		s.Name, string(s.Spec.Type), orNone(cluster), externalIPs(s), servicePorts(s.Spec.Ports), kind.Age(s, now),
-		orNone(labels.FormatLabels(s.Spec.Selector)),
+		labels.FormatLabels(s.Spec.Selector),
 	}
 }
 
+// externalIPs prints where the service is reached from outside: what its balancer says, then what its writer said.
 func externalIPs(s *corev1.Service) string {
-	ips := append([]string(nil), s.Spec.ExternalIPs...)
 	switch s.Spec.Type {
 	case corev1.ServiceTypeExternalName:
 		return s.Spec.ExternalName
 	case corev1.ServiceTypeLoadBalancer:
+		balanced := sets.New[string]()
 		for _, in := range s.Status.LoadBalancer.Ingress {
-			if in.IP != "" {
-				ips = append(ips, in.IP)
-			} else if in.Hostname != "" {
-				ips = append(ips, in.Hostname)
+			if at := cmp.Or(in.IP, in.Hostname); at != "" {
+				balanced.Insert(at)
 			}
 		}
-		if len(ips) == 0 {
-			return "<pending>"
+		if all := append(sets.List(balanced), s.Spec.ExternalIPs...); len(all) > 0 {
+			return strings.Join(all, ",")
 		}
+		return "<pending>"
 	}
-	return orNone(strings.Join(ips, ","))
+	return orNone(strings.Join(s.Spec.ExternalIPs, ","))
 }
 
 func servicePorts(ports []corev1.ServicePort) string {

@@ -11,23 +11,20 @@ import (
 func prepareService(s, old *corev1.Service) {
 	s.Status = *old.Status.DeepCopy()
 	keepAllocated(s, old)
+	normalizeClusterIPs(s, old)
 	dropUnneeded(s, old)
 }
 
 func keepAllocated(s, old *corev1.Service) {
 	if hasClusterIP(s.Spec.Type) && hasClusterIP(old.Spec.Type) {
-		switch {
-		case s.Spec.ClusterIP == "" && len(s.Spec.ClusterIPs) == 0:
+		if s.Spec.ClusterIP == "" {
 			s.Spec.ClusterIP = old.Spec.ClusterIP
+		}
+		if len(s.Spec.ClusterIPs) == 0 && s.Spec.ClusterIP == old.Spec.ClusterIP {
 			s.Spec.ClusterIPs = slices.Clone(old.Spec.ClusterIPs)
-		case s.Spec.ClusterIP == "" && s.Spec.ClusterIPs[0] == old.Spec.ClusterIP:
-			s.Spec.ClusterIP = old.Spec.ClusterIP
-		case s.Spec.ClusterIP != old.Spec.ClusterIP && slices.Equal(s.Spec.ClusterIPs, old.Spec.ClusterIPs):
-			// The writer knows only the older of the two fields.
-			s.Spec.ClusterIPs = []string{s.Spec.ClusterIP}
 		}
 	}
-	if needsNodePort(s) && needsNodePort(old) {
+	if asksForNodePorts(s) && hasNodePorts(old) {
 		keepNodePorts(s.Spec.Ports, old.Spec.Ports)
 	}
 	if needsHealthPort(s) && needsHealthPort(old) && s.Spec.HealthCheckNodePort == 0 {
@@ -35,22 +32,37 @@ func keepAllocated(s, old *corev1.Service) {
 	}
 }
 
-// keepNodePorts gives ports without a node port the one that they had, unless another port asks for it now.
-func keepNodePorts(ports, old []corev1.ServicePort) {
-	type id struct {
-		protocol corev1.Protocol
-		number   int32
+// normalizeClusterIPs lets writers who know only clusterIP, the older of two fields, change it or take it away. old is
+// nil for a new service.
+func normalizeClusterIPs(s, old *corev1.Service) {
+	is := &s.Spec
+	switch {
+	case old == nil:
+		if is.ClusterIP != "" && len(is.ClusterIPs) == 0 {
+			is.ClusterIPs = []string{is.ClusterIP}
+		}
+	case is.ClusterIP == old.Spec.ClusterIP:
+	case is.ClusterIP == "":
+		if slices.Equal(is.ClusterIPs, old.Spec.ClusterIPs) {
+			is.ClusterIPs = nil
+		}
+	case len(is.ClusterIPs) == 0, slices.Equal(is.ClusterIPs, old.Spec.ClusterIPs):
+		is.ClusterIPs = []string{is.ClusterIP}
 	}
-	had, used := make(map[id]int32), make(map[int32]bool)
+}
+
+// keepNodePorts gives ports without a node port the one that the port of that name had, unless another port has it now.
+func keepNodePorts(ports, old []corev1.ServicePort) {
+	had, used := make(map[string]int32), make(map[int32]bool)
 	for _, p := range old {
-		had[id{p.Protocol, p.Port}] = p.NodePort
+		had[p.Name] = p.NodePort
 	}
 	for _, p := range ports {
 		used[p.NodePort] = true
 	}
 	for i := range ports {
 		p := &ports[i]
-		if was := had[id{p.Protocol, p.Port}]; p.NodePort == 0 && was != 0 && !used[was] {
+		if was := had[p.Name]; p.NodePort == 0 && was != 0 && !used[was] {
 			p.NodePort = was
 			used[was] = true
 		}
@@ -59,30 +71,37 @@ func keepNodePorts(ports, old []corev1.ServicePort) {
 
 // dropUnneeded clears what belongs to the old type only, if the writer left it as it was.
 func dropUnneeded(s, old *corev1.Service) {
-	if hasClusterIP(old.Spec.Type) && !hasClusterIP(s.Spec.Type) && (s.Spec.ClusterIP == "" || s.Spec.ClusterIP == old.Spec.ClusterIP) {
-		s.Spec.ClusterIP, s.Spec.ClusterIPs = "", nil
-		s.Spec.IPFamilies, s.Spec.IPFamilyPolicy = nil, nil
-		s.Spec.InternalTrafficPolicy = nil
-	}
-	if needsNodePort(old) && !needsNodePort(s) && sameNodePorts(s.Spec.Ports, old.Spec.Ports) {
-		for i := range s.Spec.Ports {
-			s.Spec.Ports[i].NodePort = 0
+	is, was := &s.Spec, &old.Spec
+	if hasClusterIP(was.Type) && !hasClusterIP(is.Type) {
+		if is.ClusterIP == was.ClusterIP && slices.Equal(is.ClusterIPs, was.ClusterIPs) {
+			is.ClusterIP, is.ClusterIPs = "", nil
+		}
+		if slices.Equal(is.IPFamilies, was.IPFamilies) {
+			is.IPFamilies = nil
+		}
+		if equalTo(is.IPFamilyPolicy, was.IPFamilyPolicy) {
+			is.IPFamilyPolicy = nil
 		}
 	}
-	if needsHealthPort(old) && !needsHealthPort(s) && s.Spec.HealthCheckNodePort == old.Spec.HealthCheckNodePort {
-		s.Spec.HealthCheckNodePort = 0
-	}
-	if s.Spec.Type != corev1.ServiceTypeLoadBalancer && old.Spec.Type == corev1.ServiceTypeLoadBalancer {
-		if a, b := s.Spec.AllocateLoadBalancerNodePorts, old.Spec.AllocateLoadBalancerNodePorts; a != nil && b != nil && *a == *b {
-			s.Spec.AllocateLoadBalancerNodePorts = nil
+	if hasNodePorts(old) && !hasNodePorts(s) && sameNodePorts(is.Ports, was.Ports) {
+		for i := range is.Ports {
+			is.Ports[i].NodePort = 0
 		}
-		if a, b := s.Spec.LoadBalancerClass, old.Spec.LoadBalancerClass; a != nil && b != nil && *a == *b {
-			s.Spec.LoadBalancerClass = nil
+	}
+	if needsHealthPort(old) && !needsHealthPort(s) && is.HealthCheckNodePort == was.HealthCheckNodePort {
+		is.HealthCheckNodePort = 0
+	}
+	if isBalanced(old) && !isBalanced(s) {
+		if equalTo(is.AllocateLoadBalancerNodePorts, was.AllocateLoadBalancerNodePorts) {
+			is.AllocateLoadBalancerNodePorts = nil
+		}
+		if equalTo(is.LoadBalancerClass, was.LoadBalancerClass) {
+			is.LoadBalancerClass = nil
 		}
 		s.Status.LoadBalancer = corev1.LoadBalancerStatus{}
 	}
-	if externallyReached(old) && !externallyReached(s) && s.Spec.ExternalTrafficPolicy == old.Spec.ExternalTrafficPolicy {
-		s.Spec.ExternalTrafficPolicy = ""
+	if externallyReached(old) && !externallyReached(s) && is.ExternalTrafficPolicy == was.ExternalTrafficPolicy {
+		is.ExternalTrafficPolicy = ""
 	}
 }
 
@@ -99,16 +118,22 @@ func sameNodePorts(ports, old []corev1.ServicePort) bool {
 	return true
 }
 
-func needsNodePort(s *corev1.Service) bool {
+// hasNodePorts reports whether the ports of a service may be open on every node.
+func hasNodePorts(s *corev1.Service) bool {
+	return s.Spec.Type == corev1.ServiceTypeNodePort || isBalanced(s)
+}
+
+// asksForNodePorts reports whether each port of a service gets a node port. A balanced service may do without, but
+// keeps those that it has until its writer takes them away.
+func asksForNodePorts(s *corev1.Service) bool {
 	return s.Spec.Type == corev1.ServiceTypeNodePort ||
-		(s.Spec.Type == corev1.ServiceTypeLoadBalancer && (s.Spec.AllocateLoadBalancerNodePorts == nil || *s.Spec.AllocateLoadBalancerNodePorts))
+		isBalanced(s) && (s.Spec.AllocateLoadBalancerNodePorts == nil || *s.Spec.AllocateLoadBalancerNodePorts)
 }
 
 func needsHealthPort(s *corev1.Service) bool {
-	return s.Spec.Type == corev1.ServiceTypeLoadBalancer && s.Spec.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal
+	return isBalanced(s) && s.Spec.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal
 }
 
 func externallyReached(s *corev1.Service) bool {
-	return s.Spec.Type == corev1.ServiceTypeNodePort || s.Spec.Type == corev1.ServiceTypeLoadBalancer ||
-		(s.Spec.Type == corev1.ServiceTypeClusterIP && len(s.Spec.ExternalIPs) > 0)
+	return hasNodePorts(s) || (s.Spec.Type == corev1.ServiceTypeClusterIP && len(s.Spec.ExternalIPs) > 0)
 }
