@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	openapi_v3 "github.com/google/gnostic-models/openapiv3"
+	"google.golang.org/protobuf/proto"
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -519,6 +521,36 @@ func TestWhyThereAreNoLogsIsSaid(t *testing.T) {
 		_, err := clientset(t, listen(t, s)).CoreV1().Pods("default").GetLogs("one", &corev1.PodLogOptions{}).Stream(t.Context())
 		if !is(err) || code != 404 && !strings.Contains(err.Error(), "is waiting to start: ContainerCreating") {
 			t.Errorf("%d became %v", code, err)
+		}
+	}
+}
+
+// TestOpenAPIComesInProtobufToo, which is smaller and quicker to read than JSON.
+func TestOpenAPIComesInProtobufToo(t *testing.T) {
+	d, err := discovery.NewDiscoveryClientForConfig(listen(t, newMemory(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	v2, err := d.OpenAPISchema()
+	if err != nil || len(v2.GetDefinitions().GetAdditionalProperties()) < 100 {
+		t.Errorf("version 2: %v, %d definitions", err, len(v2.GetDefinitions().GetAdditionalProperties()))
+	}
+	paths, err := d.OpenAPIV3().Paths()
+	if err != nil || paths["apis/apps/v1"] == nil {
+		t.Fatalf("version 3: %v %v", err, paths)
+	}
+	for path, gv := range paths {
+		data, err := gv.Schema("application/com.github.proto-openapi.spec.v3@v1.0+protobuf")
+		if err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+		var doc openapi_v3.Document
+		if err := proto.Unmarshal(data, &doc); err != nil || len(doc.GetPaths().GetPath()) == 0 || len(doc.GetComponents().GetSchemas().GetAdditionalProperties()) == 0 {
+			t.Errorf("%s: %v, %d paths", path, err, len(doc.GetPaths().GetPath()))
+		}
+		text, err := gv.Schema("application/json")
+		if err != nil || !strings.HasPrefix(string(text), "{") {
+			t.Errorf("%s: %v %.20s", path, err, text)
 		}
 	}
 }

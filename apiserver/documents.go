@@ -109,13 +109,17 @@ func (d *documents) serve(w http.ResponseWriter, r *http.Request) bool {
 		path = strings.TrimSuffix(path, "/")
 	}
 	key := path
-	switch path {
-	case "/api", "/apis":
+	switch {
+	case path == "/api", path == "/apis":
 		if v := aggregatedVersion(r.Header.Get("Accept")); v != "" {
 			key += aggregatedSuffix(v)
 		}
-	case "/openapi/v2":
-		key = openAPIv2Key(r.Header.Get("Accept"))
+	case path == "/openapi/v2", strings.HasPrefix(path, "/openapi/v3/"):
+		var ok bool
+		if key, ok = openAPIKey(path, r.Header.Get("Accept")); !ok && d.makes[path] != nil {
+			writeStatus(w, r, errNotAcceptable(mediaJSON, openAPIProto+path[len("/openapi/"):][:len("v2")]+"@v1.0+protobuf"))
+			return true
+		}
 	}
 	doc, err := d.get(key)
 	if err != nil {

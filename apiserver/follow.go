@@ -189,7 +189,8 @@ func (x *exchange) streamFollowed(f *follower, viewers map[kind.ID]*viewer) {
 	if http.NewResponseController(x.w).Flush() != nil {
 		return
 	}
-	out := new(framer)
+	var p patience
+	out := &framer{send: func(events []byte) bool { return p.write(x.w, events) }}
 	add := func(e watchEvent) bool {
 		out.viewer = viewers[f.ids[0]]
 		if e.object != nil {
@@ -199,13 +200,13 @@ func (x *exchange) streamFollowed(f *follower, viewers map[kind.ID]*viewer) {
 			x.server.cfg.Log.Error("encode an event", "kind", out.viewer.kind.ID, "error", err)
 			return false
 		}
-		return out.buf.Len() < writeChunk || out.flushTo(x.w)
+		return out.buf.Len() < writeChunk || out.flush()
 	}
 	for {
 		events, ok := f.next()
 		if !ok {
 			if add(watchEvent{typ: watch.Error, status: errForgotten(f)}) {
-				out.flushTo(x.w)
+				out.flush()
 			}
 			return
 		}
@@ -214,7 +215,7 @@ func (x *exchange) streamFollowed(f *follower, viewers map[kind.ID]*viewer) {
 				return
 			}
 		}
-		if !add(f.mark()) || !out.flushTo(x.w) {
+		if !add(f.mark()) || !out.flush() {
 			return
 		}
 		waiting, cancel := context.WithTimeout(ctx, bookmarkInterval)

@@ -20,6 +20,9 @@ func (x *exchange) scale() error {
 	var obj kind.Object
 	switch x.route.verb {
 	case "get":
+		if err := x.server.reach(x.r.Context(), x.query.Get("resourceVersion")); err != nil {
+			return err
+		}
 		obj, err = x.server.get(x.req.key)
 	case "update":
 		scale := new(autoscalingv1.Scale)

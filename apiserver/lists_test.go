@@ -208,7 +208,7 @@ func TestListAndWatchOptionsThatMeanNothingAreRefused(t *testing.T) {
 		"labelSelector=a%20in%20(":                                      {400, "unable to parse requirement"},
 		"labelSelector=" + strings.Repeat("x", 64) + "%3Da":             {400, "unable to parse requirement"},
 		"fieldSelector=a":                                               {400, "invalid selector"},
-		"fieldSelector=spec.nope%3Dx":                                   {400, "field label not supported: spec.nope"},
+		"fieldSelector=spec.nope%3Dx":                                   {400, `\"spec.nope\" is not a known field selector`},
 		"watch=1&resourceVersionMatch=Exact":                            {422, "forbidden for watch unless sendInitialEvents is provided"},
 		"watch=1&sendInitialEvents=true":                                {422, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"},
 		"watch=1&timeoutSeconds=-1":                                     {400, "timeoutSeconds: Invalid value"},

@@ -76,12 +76,15 @@ func negotiate(header string, streaming bool, shapes ...string) (accepted, error
 		}
 		return a, nil
 	}
-	return accepted{}, &apierrors.StatusError{ErrStatus: metav1.Status{
-		Status: metav1.StatusFailure,
-		Code:   http.StatusNotAcceptable,
-		Reason: metav1.StatusReasonNotAcceptable,
-		Message: "only the following media types are accepted: " +
-			strings.Join([]string{mediaJSON, mediaYAML, mediaProto}, ", "),
+	return accepted{}, errNotAcceptable(mediaJSON, mediaYAML, mediaProto)
+}
+
+func errNotAcceptable(served ...string) error {
+	return &apierrors.StatusError{ErrStatus: metav1.Status{
+		Status:  metav1.StatusFailure,
+		Code:    http.StatusNotAcceptable,
+		Reason:  metav1.StatusReasonNotAcceptable,
+		Message: "only the following media types are accepted: " + strings.Join(served, ", "),
 	}}
 }
 

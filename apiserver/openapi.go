@@ -16,15 +16,31 @@ import (
 	"sampan/kind"
 )
 
-// openAPIv2Proto is in the Accept header of clients that want version 2 in protobuf, as kubectl does.
-const openAPIv2Proto = "application/com.github.proto-openapi.spec.v2"
+// openAPIProto is how the Accept header of clients begins that want a document in protobuf, before its version.
+const openAPIProto = "application/com.github.proto-openapi.spec."
 
-// openAPIv2Key returns the key of the form of the version 2 document that is accepted.
-func openAPIv2Key(accept string) string {
-	if strings.Contains(accept, openAPIv2Proto) {
-		return "/openapi/v2#proto"
+// protoSuffix tells the protobuf form of a document from JSON, which has the same path.
+const protoSuffix = "#proto"
+
+// openAPIKey returns the key of the form of an OpenAPI document that is accepted; ok is false if none is.
+func openAPIKey(path, accept string) (key string, ok bool) {
+	// Its "@v1.0" is no media type to a parser, so it is looked for.
+	if strings.Contains(accept, openAPIProto) {
+		return path + protoSuffix, true
 	}
-	return "/openapi/v2"
+	a, err := negotiate(accept, false)
+	return path, err == nil && a.media == mediaJSON
+}
+
+// protoDocument makes the protobuf form of a document.
+func protoDocument(version string, convert func([]byte) ([]byte, error), make func() (document, error)) (document, error) {
+	doc, err := make()
+	if err != nil {
+		return document{}, err
+	}
+	data, err := convert(doc.data)
+	// Not the "@v1.0" of the Accept header: clients parse the answer's type as RFC 2045 has it.
+	return document{media: openAPIProto + version + ".v1.0+protobuf", data: data}, err
 }
 
 // addOpenAPI adds the documents of both versions of OpenAPI.
@@ -35,24 +51,18 @@ func (d *documents) addOpenAPI() {
 		return document{media: mediaJSON, data: data}, err
 	}
 	d.makes["/openapi/v2"] = v2
-	d.makes["/openapi/v2#proto"] = func() (document, error) {
-		doc, err := v2()
-		if err != nil {
-			return document{}, err
-		}
-		data, err := openapi.V2Proto(doc.data)
-		// Not the "@v1.0" of the Accept header: clients parse the answer's type as RFC 2045 has it.
-		return document{media: openAPIv2Proto + ".v1.0+protobuf", data: data}, err
-	}
+	d.makes["/openapi/v2"+protoSuffix] = func() (document, error) { return protoDocument("v2", openapi.V2Proto, v2) }
 	index := map[string]map[string]string{}
 	for _, gv := range groupVersions(d.kinds) {
 		path := "/openapi/v3" + versionPath(gv)
 		// The hash lets clients keep a document for as long as the server's version is the same.
 		index[strings.TrimPrefix(versionPath(gv), "/")] = map[string]string{"serverRelativeURL": path + "?hash=" + strings.ReplaceAll(d.version.GitVersion, "+", "-")}
-		d.makes[path] = func() (document, error) {
+		v3 := func() (document, error) {
 			data, err := openapi.V3(info, described(d.kinds, &gv))
 			return document{media: mediaJSON, data: data}, err
 		}
+		d.makes[path] = v3
+		d.makes[path+protoSuffix] = func() (document, error) { return protoDocument("v3", openapi.V3Proto, v3) }
 	}
 	d.makes["/openapi/v3"] = func() (document, error) {
 		if len(index) == 0 {

@@ -14,12 +14,8 @@ func TestClientsThatStopReadingAreLetGo(t *testing.T) {
 			ended := make(chan struct{})
 			h := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				defer close(ended)
-				f := &framer{patience: patience{limit: 100 * time.Millisecond}}
-				for {
-					f.buf.Write(make([]byte, 64<<10))
-					if !f.flushTo(&recorder{ResponseWriter: w}) {
-						return
-					}
+				p := patience{limit: 100 * time.Millisecond}
+				for data := make([]byte, 64<<10); p.write(&recorder{ResponseWriter: w}, data); {
 				}
 			}))
 			h.EnableHTTP2 = http2

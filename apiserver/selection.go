@@ -25,7 +25,7 @@ func newSelection(k *kind.Kind, v *kind.Version, labelSelector, fieldSelector st
 	if labelSelector != "" {
 		l, err := labels.Parse(labelSelector)
 		if err != nil {
-			return sel, apierrors.NewBadRequest(fmt.Sprintf("unable to parse requirement: %v", err))
+			return sel, apierrors.NewBadRequest(err.Error())
 		}
 		if !l.Empty() {
 			sel.labels = l
@@ -43,8 +43,7 @@ func newSelection(k *kind.Kind, v *kind.Version, labelSelector, fieldSelector st
 				stored = v.Field(name)
 			}
 			if !known.Has(stored) {
-				// kubectl puts what it looked for in front of this.
-				return "", "", apierrors.NewBadRequest("field label not supported: " + name)
+				return "", "", errField(k, name)
 			}
 			return stored, value, nil
 		})
@@ -56,6 +55,14 @@ func newSelection(k *kind.Kind, v *kind.Version, labelSelector, fieldSelector st
 		}
 	}
 	return sel, nil
+}
+
+// errField is the answer to a field that objects cannot be selected by. kubectl puts what it looked for in front of it.
+func errField(k *kind.Kind, name string) error {
+	if k.Fields == nil {
+		return apierrors.NewBadRequest(fmt.Sprintf("%q is not a known field selector: only %q, %q", name, "metadata.name", "metadata.namespace"))
+	}
+	return apierrors.NewBadRequest("field label not supported: " + name)
 }
 
 func (sel selection) everything() bool { return sel.labels == nil && sel.fields == nil }

@@ -71,11 +71,15 @@ func (x *exchange) watch() error {
 	}
 	ctx, cancel := context.WithTimeout(x.r.Context(), timeout)
 	defer cancel()
-	x.stream(ctx, w, a)
+	if x.wantsSocket() {
+		x.streamSocket(ctx, w, a)
+	} else {
+		x.stream(ctx, w, a)
+	}
 	return nil
 }
 
-// stream writes the events of a watch until it ends.
+// stream writes the events of a watch as the body of the answer, until the watch ends.
 func (x *exchange) stream(ctx context.Context, w *watcher, a accepted) {
 	media := a.media
 	if media == mediaProto {
@@ -88,7 +92,12 @@ func (x *exchange) stream(ctx context.Context, w *watcher, a accepted) {
 	if http.NewResponseController(x.w).Flush() != nil {
 		return
 	}
-	f := &framer{viewer: x.viewer(a)}
+	var p patience
+	x.sendEvents(ctx, w, &framer{viewer: x.viewer(a), send: func(events []byte) bool { return p.write(x.w, events) }})
+}
+
+// sendEvents sends the events of a watch until it ends.
+func (x *exchange) sendEvents(ctx context.Context, w *watcher, f *framer) {
 	gv := x.req.sentAs().GroupVersion()
 	sent := x.server.metrics.watchEvents.WithLabelValues(gv.Group, gv.Version, x.req.kind.GroupResource().Resource)
 	for {
@@ -99,11 +108,11 @@ func (x *exchange) stream(ctx context.Context, w *watcher, a accepted) {
 				x.server.cfg.Log.Error("encode a watch event", "kind", x.req.kind.ID, "error", err)
 				return
 			}
-			if f.buf.Len() >= writeChunk && !f.flushTo(x.w) {
+			if (f.single || f.buf.Len() >= writeChunk) && !f.flush() {
 				return
 			}
 		}
-		if !f.flushTo(x.w) {
+		if !f.flush() {
 			return
 		}
 		if !ok {
@@ -133,18 +142,18 @@ func (x *exchange) waitOrMark(ctx context.Context, w *watcher, f *framer) bool {
 		}
 		if events, ok := w.next(); len(events) > 0 || !ok {
 			for _, e := range events {
-				if f.add(e) != nil {
+				if f.add(e) != nil || f.single && !f.flush() {
 					return false
 				}
 			}
 			if !ok {
-				f.flushTo(x.w)
+				f.flush()
 				return false
 			}
 		} else if f.add(w.bookmark()) != nil {
 			return false
 		}
-		if !f.flushTo(x.w) {
+		if !f.flush() {
 			return false
 		}
 	}
@@ -155,8 +164,12 @@ func (x *exchange) waitOrMark(ctx context.Context, w *watcher, f *framer) bool {
 type framer struct {
 	viewer *viewer
 	buf    bytes.Buffer
-	patience
+	single bool              // each event is sent alone
+	send   func([]byte) bool // reports whether the client still reads
 }
+
+// frameHead is the length of the length in front of a protobuf message.
+const frameHead = 4
 
 // writeChunk is how many bytes of events are joined before they are written.
 const writeChunk = 32 << 10
@@ -165,18 +178,13 @@ const writeChunk = 32 << 10
 // reading; its watch ends, and it finds the reason when it comes back.
 const writeTimeout = 30 * time.Second
 
-// flushTo sends what was added, and reports whether the client still reads.
-func (f *framer) flushTo(w http.ResponseWriter) bool {
+// flush sends what was added, and reports whether the client still reads.
+func (f *framer) flush() bool {
 	if f.buf.Len() == 0 {
 		return true
 	}
-	f.begin(w)
-	_, err := w.Write(f.buf.Bytes())
-	if err == nil {
-		err = http.NewResponseController(w).Flush()
-	}
-	f.buf.Reset()
-	return f.end() && err == nil
+	defer f.buf.Reset()
+	return f.send(f.buf.Bytes())
 }
 
 // patience breaks off a write that takes too long. It is a timer of its own, because each change of a deadline costs
@@ -188,6 +196,16 @@ type patience struct {
 
 	mu      sync.Mutex // guards writing: the timer must not touch a response whose handler has returned
 	writing http.ResponseWriter
+}
+
+// write writes and flushes, and reports whether the client has read it in time.
+func (p *patience) write(w http.ResponseWriter, data []byte) bool {
+	p.begin(w)
+	_, err := w.Write(data)
+	if err == nil {
+		err = http.NewResponseController(w).Flush()
+	}
+	return p.end() && err == nil
 }
 
 func (p *patience) begin(w http.ResponseWriter) {

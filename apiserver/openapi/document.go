@@ -5,6 +5,7 @@ import (
 	"reflect"
 
 	openapi_v2 "github.com/google/gnostic-models/openapiv2"
+	openapi_v3 "github.com/google/gnostic-models/openapiv3"
 	"google.golang.org/protobuf/proto"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -80,6 +81,15 @@ func V2(info Info, resources []Resource) ([]byte, error) {
 // V2Proto converts a version 2 document to its protobuf form.
 func V2Proto(document []byte) ([]byte, error) {
 	doc, err := openapi_v2.ParseDocument(document)
+	if err != nil {
+		return nil, err
+	}
+	return proto.Marshal(doc)
+}
+
+// V3Proto converts a version 3 document to its protobuf form.
+func V3Proto(document []byte) ([]byte, error) {
+	doc, err := openapi_v3.ParseDocument(document)
 	if err != nil {
 		return nil, err
 	}
