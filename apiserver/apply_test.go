@@ -2,6 +2,7 @@ package apiserver_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -11,6 +12,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
+
+	"sampan/kind"
+	"sampan/view"
 )
 
 // applied sends an apply patch for a Deployment.
@@ -170,12 +174,77 @@ func TestScaleTakesTheReplicasFromTheirManager(t *testing.T) {
 	}
 }
 
-func TestObjectsOfThisProcessAreRecordedFromTheFirstApplyOn(t *testing.T) {
+// recordsOf returns the records of an object as "manager operation subresource" each.
+func recordsOf(obj metav1.Object) []string {
+	var out []string
+	for _, e := range obj.GetManagedFields() {
+		out = append(out, strings.TrimSpace(e.Manager+" "+string(e.Operation)+" "+e.Subresource))
+	}
+	return out
+}
+
+func TestPartsOfThisProcessAreRecordedByTheNameOfTheirProgram(t *testing.T) {
+	s := newMemory(t)
+	manager, kubelet := s.Client(masters()).ManagedBy("kube-controller-manager"), s.Client(masters()).ManagedBy("kubelet")
+	made := must(t, manager, pod("p"))
+	if err := s.Client(masters()).ManagedBy("kube-scheduler").Bind(t.Context(), podKey("p"), made.UID, "n1"); err != nil {
+		t.Fatal(err)
+	}
+	bound, err := kubelet.Get(t.Context(), podKey("p"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ran := bound.(*corev1.Pod).DeepCopy()
+	ran.Status.Phase = corev1.PodRunning
+	obj, err := kubelet.Update(t.Context(), ran, "status", metav1.UpdateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(recordsOf(obj)); got != "[kube-controller-manager Update kubelet Update status]" {
+		t.Errorf("records: %s", got)
+	}
+	for i, wants := range []string{`"f:image":{}`, `{"f:status":{"f:phase":{}}}`} {
+		if fields := string(obj.GetManagedFields()[i].FieldsV1.GetRawBytes()); !strings.Contains(fields, wants) || strings.Contains(fields, "nodeName") {
+			t.Errorf("fields: %s, want %s, and nobody's nodeName", fields, wants)
+		}
+	}
+	// The API server's own objects too.
+	for _, key := range []view.Key{{Kind: kind.Namespaces, Name: "default"}, {Kind: kind.ClusterRoles, Name: "view"}} {
+		own, err := kubelet.Get(t.Context(), key)
+		if got := fmt.Sprint(recordsOf(own)); err != nil || got != "[kube-apiserver Update]" {
+			t.Errorf("records of %s: %s %v", key, got, err)
+		}
+	}
+}
+
+func TestApplyConflictsWithAControllerThatScaled(t *testing.T) {
 	s := newMemory(t)
 	c := clientset(t, listen(t, s))
-	made, err := s.Client(masters()).Create(t.Context(), configMap("made"), metav1.CreateOptions{})
-	if err != nil || len(made.GetManagedFields()) != 0 {
-		t.Fatalf("%v %+v", err, made.GetManagedFields())
+	if _, err := applyDeployment(t, c, "alice", strings.Replace(webDeployment, "  replicas: 2\n", "", 1), false); err != nil {
+		t.Fatal(err)
+	}
+	key := view.Key{Kind: kind.Deployments, Namespace: "default", Name: "web"}
+	if _, err := s.Client(masters()).ManagedBy("kube-controller-manager").Patch(t.Context(), key, types.MergePatchType,
+		[]byte(`{"spec":{"replicas":4}}`), "scale", metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := applyDeployment(t, c, "alice", webDeployment, false)
+	if want := `conflict with "kube-controller-manager" with subresource "scale" using apps/v1: .spec.replicas`; !apierrors.IsConflict(err) || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v, want %s", err, want)
+	}
+	d, err := applyDeployment(t, c, "alice", webDeployment, true)
+	if err != nil || *d.Spec.Replicas != 2 || fmt.Sprint(recordsOf(d)) != "[alice Apply]" {
+		t.Errorf("forced: %v, %d replicas, %v", err, *d.Spec.Replicas, recordsOf(d))
+	}
+}
+
+func TestObjectsWithoutRecordsAreRecordedFromTheFirstApplyOn(t *testing.T) {
+	s := newMemory(t)
+	c := clientset(t, listen(t, s))
+	must(t, s.Client(masters()), configMap("made"))
+	old, err := c.CoreV1().ConfigMaps("default").Patch(t.Context(), "made", types.MergePatchType, []byte(`{"metadata":{"managedFields":[{}]}}`), metav1.PatchOptions{})
+	if err != nil || len(old.ManagedFields) != 0 {
+		t.Fatalf("%v %+v", err, old.ManagedFields)
 	}
 	if _, err := c.CoreV1().ConfigMaps("default").Patch(t.Context(), "made", types.MergePatchType, []byte(`{"data":{"x":"y"}}`), metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)

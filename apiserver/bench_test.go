@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"sampan/apiserver"
@@ -178,6 +179,50 @@ func BenchmarkEventToWatchers(b *testing.B) {
 		}
 		for range watchers {
 			<-arrived
+		}
+	}
+}
+
+// BenchmarkPodOfAController is what the API server has to do for a pod that a part of this process makes and runs: a
+// create, a binding and two statuses.
+func BenchmarkPodOfAController(b *testing.B) {
+	s := newMemory(b)
+	c := s.Client(masters())
+	ctx := b.Context()
+	b.ReportAllocs()
+	n := 0
+	for b.Loop() {
+		n++
+		p := pod(fmt.Sprintf("p%d", n))
+		p.Labels = map[string]string{"app": "web", "pod-template-hash": "abcdef"}
+		p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "web", UID: "u", Controller: new(true), BlockOwnerDeletion: new(true)}}
+		p.Spec.Containers[0].Ports = []corev1.ContainerPort{{ContainerPort: 80}}
+		p.Spec.Containers[0].Env = []corev1.EnvVar{{Name: "A", Value: "1"}, {Name: "B", Value: "2"}}
+		obj, err := c.Create(ctx, p, metav1.CreateOptions{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		key := podKey(p.Name)
+		if err := c.Bind(ctx, key, obj.GetUID(), "n1"); err != nil {
+			b.Fatal(err)
+		}
+		for _, ready := range []corev1.ConditionStatus{corev1.ConditionFalse, corev1.ConditionTrue} {
+			obj, err := c.Get(ctx, key)
+			if err != nil {
+				b.Fatal(err)
+			}
+			next := obj.DeepCopyObject().(*corev1.Pod)
+			now := metav1.Now()
+			next.Status.Phase, next.Status.PodIP, next.Status.PodIPs, next.Status.HostIP, next.Status.StartTime = corev1.PodRunning, "10.0.0.1", []corev1.PodIP{{IP: "10.0.0.1"}}, "10.0.0.2", &now
+			next.Status.Conditions = nil
+			for _, t := range []corev1.PodConditionType{corev1.PodScheduled, corev1.PodInitialized, corev1.ContainersReady, corev1.PodReady, corev1.PodReadyToStartContainers} {
+				next.Status.Conditions = append(next.Status.Conditions, corev1.PodCondition{Type: t, Status: ready, LastTransitionTime: now})
+			}
+			next.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "c", Image: "i", ImageID: "sha", ContainerID: "c://1", Ready: ready == corev1.ConditionTrue,
+				State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: now}}}}
+			if _, err := c.Update(ctx, next, "status", metav1.UpdateOptions{}); err != nil {
+				b.Fatal(err)
+			}
 		}
 	}
 }

@@ -29,6 +29,9 @@ func systemUser() auth.User {
 	return auth.User{Name: "system:apiserver", Groups: []string{auth.GroupMasters, auth.GroupAuthenticated}}
 }
 
+// own is the client of the API server itself.
+func (s *Server) own() *Local { return s.Client(systemUser()).ManagedBy("kube-apiserver") }
+
 // Bootstrap creates what every cluster has: the namespaces default, kube-system, kube-public and kube-node-lease,
 // the roles and bindings of RBAC, the priority classes of the system, and the Service "kubernetes" at the first
 // address of the Service range. What is there already stays as it is, but for the roles, which get back what they
@@ -115,7 +118,7 @@ func (s *Server) DNSAddress() netip.Addr { return nthAddress(s.cfg.ServiceCIDR, 
 
 // ensureAll creates those of the objects that are not there.
 func (s *Server) ensureAll(ctx context.Context, objects []kind.Object) error {
-	c := s.Client(systemUser())
+	c := s.own()
 	for _, obj := range objects {
 		key := view.KeyOf(s.cfg.Kinds.Of(obj).ID, obj)
 		if c.Snapshot().Get(key) != nil {
@@ -141,7 +144,7 @@ func (s *Server) Advertise(ctx context.Context, addresses ...netip.AddrPort) err
 	s.advertised = addresses
 	s.advertisedMu.Unlock()
 	slice, endpoints := advertisement(addresses)
-	c := s.Client(systemUser())
+	c := s.own()
 	for _, obj := range []kind.Object{slice, endpoints} {
 		k := s.cfg.Kinds.Of(obj)
 		if k == nil {

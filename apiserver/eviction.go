@@ -116,7 +116,7 @@ func ignores(pdb *policyv1.PodDisruptionBudget, pod *corev1.Pod) bool {
 
 // takeDisruption takes one of the disruptions that a budget allows, or says why not.
 func (s *Server) takeDisruption(ctx context.Context, r request, pdb *policyv1.PodDisruptionBudget, pod string, dry bool) error {
-	own, err := s.Client(systemUser()).requestFor(view.KeyOf(kind.PodDisruptionBudgets, pdb), "status")
+	own, err := s.own().requestFor(view.KeyOf(kind.PodDisruptionBudgets, pdb), "status")
 	if err != nil {
 		return err
 	}

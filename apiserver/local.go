@@ -17,11 +17,20 @@ import (
 type Local struct {
 	server *Server
 	user   auth.User
+	by     string // whom managed fields name; "": the user
 }
 
 // Client returns a client that acts as the user. In-process clients are parts of the server: admission and
 // validation apply to them, authorization does not.
 func (s *Server) Client(user auth.User) *Local { return &Local{server: s, user: user} }
+
+// ManagedBy returns a client whose changes managed fields ascribe to somebody else than the user, such as
+// "kube-scheduler".
+func (l *Local) ManagedBy(manager string) *Local {
+	named := *l
+	named.by = manager
+	return &named
+}
 
 // Snapshot returns the newest state.
 func (l *Local) Snapshot() *view.Snapshot { return l.server.cache.snapshot() }
@@ -120,6 +129,11 @@ func (l *Local) requestFor(key view.Key, subresource string) (request, error) {
 }
 
 // manager returns the name that this client's changes are recorded under when options name none.
-func (l *Local) manager() string { return strings.TrimPrefix(l.user.Name, "system:") }
+func (l *Local) manager() string {
+	if l.by != "" {
+		return l.by
+	}
+	return strings.TrimPrefix(l.user.Name, "system:")
+}
 
 func private(obj kind.Object) kind.Object { return obj.DeepCopyObject().(kind.Object) }

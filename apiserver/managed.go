@@ -24,10 +24,8 @@ import (
 
 // Managed fields say who set what, so that server-side apply can tell a change of one's own from one of another's.
 //
-// What comes over HTTP is recorded from an object's creation on, as upstream does. An object that a part of this
-// process creates (a controller's Pod, a Lease, an EndpointSlice) is recorded from the first apply on, when all that
-// it has is ascribed to "before-first-apply", as upstream does with objects older than the feature: the records of a
-// Pod are larger than the Pod. Once an object has records, every writer is recorded.
+// Every writer is recorded from an object's creation on, as upstream does: over HTTP by its User-Agent, in this process
+// by the name of the program that does the same upstream ([Local.ManagedBy]).
 
 // managers makes and keeps the library's field managers. The schema that they need is loaded when the first is asked
 // for. Safe for concurrent use.
@@ -93,7 +91,7 @@ func unwritable(k *kind.Kind, subresource string) *fieldpath.Set {
 }
 
 // track records in a new object, or in the successor of cur, whose the changes are. Objects that have no records get
-// none by an update, and none by a creation in this process. What cannot be recorded is not: cur's records stay.
+// none by an update, as upstream has it. What cannot be recorded is not: cur's records stay.
 func (s *Server) track(r request, next, cur kind.Object) {
 	live := cur
 	switch {
@@ -102,9 +100,6 @@ func (s *Server) track(r request, next, cur kind.Object) {
 		return
 	case r.subresource == "binding" || r.subresource == "scale":
 		return // nobody's fields, and those that trackScale recorded
-	case cur == nil && r.local:
-		next.SetManagedFields(nil)
-		return
 	case cur == nil:
 		live = r.kind.New()
 		setGVK(live, r.kind.GVK)

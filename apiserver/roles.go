@@ -12,7 +12,6 @@ import (
 	"sampan/apiserver/auth/rbac"
 	"sampan/kind"
 	"sampan/store"
-	"sampan/view"
 )
 
 // bootstrapRoles gives the cluster the roles and bindings that every cluster has, as far as they are missing. New
@@ -29,7 +28,7 @@ func (s *Server) bootstrapRoles(ctx context.Context) error {
 			return fmt.Errorf("create the roles of every cluster: %w", err)
 		}
 		for _, obj := range outdated {
-			if _, err := s.Client(systemUser()).Update(ctx, obj, "", metav1.UpdateOptions{}); err != nil && !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) {
+			if _, err := s.own().Update(ctx, obj, "", metav1.UpdateOptions{}); err != nil && !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) {
 				return fmt.Errorf("update the %T %s: %w", obj, obj.GetName(), err)
 			}
 		}
@@ -46,8 +45,12 @@ func (s *Server) createAll(ctx context.Context, objects []kind.Object) error {
 		if k == nil {
 			continue
 		}
-		r := request{user: systemUser(), kind: k, key: view.KeyOf(k.ID, obj)}
+		r, err := s.own().request(obj, "")
+		if err != nil {
+			return err
+		}
 		k.Default(obj)
+		s.track(r, obj, nil)
 		k.PrepareCreate(obj)
 		s.stampNew(r, obj)
 		if errs := append(kind.ValidateMeta(k, obj), k.Validate(obj)...); len(errs) > 0 {

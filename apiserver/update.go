@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -182,6 +183,9 @@ func (s *Server) encodeNext(k *kind.Kind, next, cur kind.Object) (value []byte, 
 		next.SetManagedFields(cur.GetManagedFields())
 		if value, err = encodeStored(k, next); err != nil || bytes.Equal(have, value) {
 			return value, true, err
+		}
+		if reflect.DeepEqual(records, cur.GetManagedFields()) {
+			return value, false, nil
 		}
 		next.SetManagedFields(records)
 	}

@@ -93,20 +93,26 @@ func Run(ctx context.Context, s Settings, log *slog.Logger, ready io.Writer) err
 	part("memory of the start", giveBack)
 
 	self := api.server.Client(auth.User{Name: "system:sampan", Groups: []string{"system:masters"}})
-	recorder := events.New(events.Config{Client: self, Kinds: api.kinds, Now: time.Now, Log: log})
-	part("event recorder", recorder.Run)
+	// Managed fields name the parts as upstream's programs, so that people find who they know.
+	named := func(manager string) (*apiserver.Local, *events.Recorder) {
+		c := self.ManagedBy(manager)
+		recorder := events.New(events.Config{Client: c, Kinds: api.kinds, Now: time.Now, Log: log})
+		part("event recorder of "+manager, recorder.Run)
+		return c, recorder
+	}
 	part("API server's cache", api.server.Run)
 	part("certificates", func(ctx context.Context) error { return api.keepFresh(ctx, s, log) })
 	if api.audit != nil {
 		part("audit log", api.audit.Run)
 	}
 	part("administrator's socket", func(ctx context.Context) error { return serveAdmin(ctx, s, api.store, log) })
+	manager, managerEvents := named("kube-controller-manager")
 	part("controllers", func(ctx context.Context) error {
 		if err := ensureStorageClass(ctx, self); err != nil {
 			return err
 		}
 		return controller.New(controller.Config{
-			Client: self,
+			Client: manager,
 			Controllers: all.All(all.Config{
 				Kinds:    api.kinds,
 				CABundle: api.ca.CertPEM,
@@ -114,14 +120,16 @@ func Run(ctx context.Context, s Settings, log *slog.Logger, ready io.Writer) err
 			}),
 			Now:    time.Now,
 			Log:    log,
-			Events: recorder,
+			Events: managerEvents,
 		}).Run(ctx)
 	})
+	binder, binderEvents := named("kube-scheduler")
 	part("scheduler", scheduler.New(scheduler.Config{
-		Client: self, Log: log, Now: time.Now, Events: recorder,
+		Client: binder, Log: log, Now: time.Now, Events: binderEvents,
 	}).Run)
 	if s.Node {
-		part("node", func(ctx context.Context) error { return runNode(ctx, s, api, self, recorder, log) })
+		kubelet, kubeletEvents := named("kubelet")
+		part("node", func(ctx context.Context) error { return runNode(ctx, s, api, kubelet, kubeletEvents, log) })
 		part("start-up report", func(ctx context.Context) error {
 			if err := waitNodeReady(ctx, self, s.NodeName, report.began); err != nil {
 				return err

@@ -170,7 +170,9 @@ func (l *Log) Run(ctx context.Context) error {
 		case e := <-l.queue:
 			w.add(e)
 		case <-ctx.Done():
-			w.drain()
+			for more := true; more; more = len(l.queue) > 0 {
+				w.drain()
+			}
 			return nil
 		}
 		w.drain()
