@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 
 	"sampan/kind"
+	"sampan/view"
 )
 
 // watchOptions are what a watch may ask for, as metav1.ListOptions has them.
@@ -34,8 +35,8 @@ type watcher struct {
 	request request
 	opts    watchOptions
 
-	initial bool  // the current state is still to be sent
-	cursor  int64 // the revision up to which events were returned
+	initial *view.Snapshot // the state that is still to be sent; nil: none
+	cursor  int64          // the revision up to which events were returned
 	ended   bool
 }
 
@@ -45,8 +46,12 @@ func (s *Server) watch(ctx context.Context, r request, opts watchOptions) (*watc
 	wantsInitial := opts.sendInitialEvents != nil && *opts.sendInitialEvents
 	switch opts.revision {
 	case "", "0":
-		w.initial = opts.sendInitialEvents == nil || wantsInitial
-		w.cursor = s.cache.snapshot().Revision()
+		// The state is that of now, so that whoever has been told that his watch began sees each later change.
+		snap := s.cache.snapshot()
+		w.cursor = snap.Revision()
+		if opts.sendInitialEvents == nil || wantsInitial {
+			w.initial = snap
+		}
 	default:
 		revision, err := parseRevision(opts.revision)
 		if err != nil {
@@ -57,7 +62,7 @@ func (s *Server) watch(ctx context.Context, r request, opts watchOptions) (*watc
 			if err := s.waitForRevision(ctx, revision); err != nil {
 				return nil, err
 			}
-			w.initial = true
+			w.initial = s.cache.snapshot()
 		}
 	}
 	return w, nil
@@ -70,9 +75,8 @@ func (w *watcher) next() (events []watchEvent, ok bool) {
 		return nil, false
 	}
 	s, r := w.server, w.request
-	if w.initial {
-		w.initial = false
-		snap := s.cache.snapshot()
+	if snap := w.initial; snap != nil {
+		w.initial = nil
 		for obj := range w.opts.sel.objects(snap, r.kind, r.key.Namespace, "") {
 			events = append(events, watchEvent{typ: watch.Added, object: obj})
 		}

@@ -3,7 +3,9 @@ package apiserver_test
 import (
 	"context"
 	"fmt"
+	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -83,6 +85,48 @@ func TestWatchTellsEveryChangeAfterARevision(t *testing.T) {
 		}
 		api.Delete(ctx, "second", metav1.DeleteOptions{})
 		expect(t, w, "DELETED second")
+	})
+}
+
+// TestWatchShowsEachChangeAfterItBegan and does not fold them into the state that it begins with: the answer's head says
+// that it began, and everything is written before anybody reads on.
+func TestWatchShowsEachChangeAfterItBegan(t *testing.T) {
+	s := newMemory(t)
+	began := make(chan struct{})
+	c := s.Client(masters())
+	rec := &heldBack{ResponseRecorder: httptest.NewRecorder(), head: began, goOn: make(chan struct{})}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.Handler().ServeHTTP(rec, httptest.NewRequestWithContext(ctx, "GET", "/api/v1/namespaces/default/configmaps?watch=1&timeoutSeconds=1", nil))
+	}()
+	<-began
+	obj := must(t, c, configMap("x"))
+	obj = obj.DeepCopy()
+	obj.Data["k"] = "2"
+	if _, err := c.Update(t.Context(), obj, "", metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	close(rec.goOn)
+	<-ended
+	if got := rec.Body.String(); strings.Count(got, `"type":"ADDED"`) != 1 || strings.Count(got, `"type":"MODIFIED"`) != 1 {
+		t.Errorf("the watch shows %s", got)
+	}
+}
+
+// heldBack is a response whose first flush, that of its head, takes until it may go on.
+type heldBack struct {
+	*httptest.ResponseRecorder
+	once       sync.Once
+	head, goOn chan struct{}
+}
+
+func (w *heldBack) Flush() {
+	w.once.Do(func() {
+		close(w.head)
+		<-w.goOn
 	})
 }
 
