@@ -44,7 +44,7 @@ func (g *secured) clock() time.Time { return time.Now().Add(time.Duration(g.now.
 
 func newSecured(t *testing.T, change ...func(*apiserver.Config)) *secured {
 	t.Helper()
-	ca, err := pki.EnsureCA(t.TempDir(), "ca", time.Now())
+	ca, err := pki.NewCA("ca", time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +122,7 @@ func wantError(t *testing.T, what string, err error, is func(error) bool, text s
 func TestOnlyWhoIsKnownGetsIn(t *testing.T) {
 	g := newSecured(t)
 	ctx := t.Context()
-	foreign, err := pki.EnsureCA(t.TempDir(), "ca", time.Now())
+	foreign, err := pki.NewCA("ca", time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,9 +245,22 @@ func TestTokenRequestsAreChecked(t *testing.T) {
 	wantError(t, "no account", ask("none", authenticationv1.TokenRequestSpec{}), apierrors.IsNotFound, `serviceaccounts "none" not found`)
 	wantError(t, "too short", ask("web", authenticationv1.TokenRequestSpec{ExpirationSeconds: &short}), apierrors.IsInvalid, "spec.expirationSeconds: Invalid value: 60: may not specify a duration less than 10 minutes")
 	wantError(t, "too long", ask("web", authenticationv1.TokenRequestSpec{ExpirationSeconds: &long}), apierrors.IsInvalid, "may not specify a duration larger than 2^32 seconds")
+	var warned []string
+	cfg := g.certified(g.ca, "admin", "system:masters")
+	cfg.WarningHandler = warnings(func(text string) { warned = append(warned, text) })
+	decade := int64(10 * 365 * 24 * 60 * 60)
+	got, err := clientset(t, cfg).CoreV1().ServiceAccounts("default").CreateToken(t.Context(), "web", &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &decade}}, metav1.CreateOptions{})
+	if err != nil || *got.Spec.ExpirationSeconds != decade/10 || strings.Join(warned, "") != "requested expiration of 315360000 seconds shortened to 31536000 seconds" {
+		t.Errorf("ten years: %v %v %q", got, err, warned)
+	}
 	wantError(t, "bound to what is not there", ask("web", ref("Pod", "x")), apierrors.IsNotFound, `pods "x" not found`)
 	wantError(t, "bound to what cannot be", ask("web", ref("ConfigMap", "x")), apierrors.IsBadRequest, "cannot bind token to object of type /v1, Kind=ConfigMap")
 }
+
+// warnings is a function that is told of warnings.
+type warnings func(string)
+
+func (w warnings) HandleWarningHeader(_ int, _, text string) { w(text) }
 
 func TestOthersCanVerifyTokens(t *testing.T) {
 	g := newSecured(t, func(c *apiserver.Config) { c.PublicURL = "https://here:6443" })

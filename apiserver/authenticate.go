@@ -28,10 +28,10 @@ func (s *Server) authenticate(r *http.Request) (auth.User, error) {
 		return auth.Anonymous(), nil
 	}
 	if ok {
-		user, _, err := s.tokenUser(token, []string{s.tokens.keys.Issuer()})
+		user, _, err := s.tokenUser(token, []string{s.tokens.keys().Issuer()})
 		if err != nil && s.cfg.SharedStore && s.catchUp(r.Context()) == nil {
 			// What it is bound to may have been made by another server just now.
-			user, _, err = s.tokenUser(token, []string{s.tokens.keys.Issuer()})
+			user, _, err = s.tokenUser(token, []string{s.tokens.keys().Issuer()})
 		}
 		if err == nil {
 			r.Header.Del("Authorization") // it must not reach what the request is handed on to

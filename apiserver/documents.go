@@ -19,7 +19,7 @@ import (
 )
 
 // documents serves what describes the server and does not change while it runs: discovery, OpenAPI and
-// version. Every document is made when it is first asked for, and kept.
+// version. Every document is made when it is first asked for, and kept, unless it says that it changes.
 type documents struct {
 	kinds   *kind.Registry
 	version version.Info
@@ -34,6 +34,8 @@ type document struct {
 	media string
 	data  []byte
 	etag  string
+	// changes is a document that is made each time that it is asked for.
+	changes bool
 }
 
 func newDocuments(kinds *kind.Registry, v version.Info) *documents {
@@ -166,7 +168,9 @@ func (d *documents) get(key string) (*document, error) {
 	}
 	sum := sha256.Sum256(doc.data)
 	doc.etag = `"` + strings.ToUpper(hex.EncodeToString(sum[:])) + `"`
-	d.made[key] = &doc
+	if !doc.changes {
+		d.made[key] = &doc
+	}
 	return &doc, nil
 }
 

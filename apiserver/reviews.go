@@ -115,7 +115,7 @@ func (x *exchange) tokenReview(obj kind.Object) error {
 	}
 	audiences := review.Spec.Audiences
 	if len(audiences) == 0 {
-		audiences = []string{x.server.tokens.keys.Issuer()}
+		audiences = []string{x.server.tokens.keys().Issuer()}
 	}
 	user, accepted, err := x.server.tokenUser(review.Spec.Token, audiences)
 	if err != nil {

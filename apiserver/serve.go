@@ -17,11 +17,15 @@ const shutdownGrace = 2 * time.Second
 // streams end with ctx; other requests in flight get a moment. config carries the certificates and the CA for
 // clients; Serve adds the protocols.
 func Serve(ctx context.Context, listener net.Listener, config *tls.Config, handler http.Handler, log *slog.Logger) error {
-	config = config.Clone()
-	config.NextProtos = []string{"h2", "http/1.1"}
-	config.DynamicRecordSizingDisabled = true // lists are long, and nobody looks at their first kilobyte
-	if config.MinVersion == 0 {
-		config.MinVersion = tls.VersionTLS12
+	config = withProtocols(config)
+	if choose := config.GetConfigForClient; choose != nil {
+		config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			chosen, err := choose(hello)
+			if chosen != nil {
+				chosen = withProtocols(chosen)
+			}
+			return chosen, err
+		}
 	}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
@@ -59,4 +63,15 @@ func Serve(ctx context.Context, listener net.Listener, config *tls.Config, handl
 		return nil
 	}
 	return err
+}
+
+// withProtocols returns a configuration with what the server adds to it.
+func withProtocols(config *tls.Config) *tls.Config {
+	config = config.Clone()
+	config.NextProtos = []string{"h2", "http/1.1"}
+	config.DynamicRecordSizingDisabled = true // lists are long, and nobody looks at their first kilobyte
+	if config.MinVersion == 0 {
+		config.MinVersion = tls.VersionTLS12
+	}
+	return config
 }

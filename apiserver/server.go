@@ -40,10 +40,9 @@ type Config struct {
 	Authorizer auth.Authorizer
 	// ClientCAs sign the certificates by which clients say who they are; nil means that there are none.
 	ClientCAs *x509.CertPool
-	// TokenKey signs the tokens of service accounts; nil means one that ends with the process, and its tokens
-	// with it. TokenIssuer is who they say that has issued them; "" means DefaultTokenIssuer.
-	TokenKey    *ecdsa.PrivateKey
-	TokenIssuer string
+	// Tokens signs and verifies the tokens of service accounts; nil means keys that end with the process, and their
+	// tokens with them.
+	Tokens *satoken.Keys
 	// PublicURL is where others find the keys to verify tokens ("https://host:port"); "" means the issuer.
 	PublicURL string
 
@@ -145,22 +144,23 @@ func (s *Server) prepareIdentities() error {
 		s.cfg.ClientCAs = x509.NewCertPool()
 	}
 	s.certificates = auth.NewCertificates(s.cfg.ClientCAs, s.cfg.Now)
-	key, issuer := s.cfg.TokenKey, s.cfg.TokenIssuer
-	if key == nil {
-		var err error
-		if key, err = ecdsa.GenerateKey(elliptic.P256(), cryptorand.Reader); err != nil {
+	if s.cfg.Tokens == nil {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), cryptorand.Reader)
+		if err != nil {
 			return fmt.Errorf("key for service account tokens: %w", err)
 		}
+		if s.cfg.Tokens, err = satoken.New(DefaultTokenIssuer, key); err != nil {
+			return err
+		}
 	}
-	if issuer == "" {
-		issuer = DefaultTokenIssuer
-	}
-	keys, err := satoken.New(issuer, key)
-	if err != nil {
-		return err
-	}
-	s.tokens = newTokens(keys)
+	s.tokens = newTokens(s.cfg.Tokens)
 	return nil
+}
+
+// Trust replaces what clients are known by: the authorities of their certificates and the keys of their tokens.
+func (s *Server) Trust(clientCAs *x509.CertPool, keys *satoken.Keys) {
+	s.certificates.Trust(clientCAs)
+	s.tokens.trust(keys)
 }
 
 // Run follows writes that other processes make to the store, and makes anew what [Server.Bootstrap] and

@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"sampan/apiserver"
+	"sampan/apiserver/auth/satoken"
 	"sampan/client"
 	"sampan/kind"
 	"sampan/store/etcdtest"
@@ -127,9 +128,13 @@ func TestTokensBeginAndEndOnEveryServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	keys, err := satoken.New(apiserver.DefaultTokenIssuer, key)
+	if err != nil {
+		t.Fatal(err)
+	}
 	var clients []*kubernetes.Clientset
 	var as []func(token string) *kubernetes.Clientset
-	for _, s := range sharing(t, etcdtest.Start(t, "http"), 2, func(c *apiserver.Config) { c.TokenKey = key }) {
+	for _, s := range sharing(t, etcdtest.Start(t, "http"), 2, func(c *apiserver.Config) { c.Tokens = keys }) {
 		cfg := listen(t, s)
 		clients = append(clients, clientset(t, cfg))
 		as = append(as, func(token string) *kubernetes.Clientset {

@@ -35,6 +35,10 @@ const (
 	maxTokenSeconds     = 1 << 32
 	defaultTokenSeconds = 60 * 60
 
+	// MaxTokenLife is the longest life of a token that is asked for. Whoever wants more gets this and a warning, so
+	// that keys can be replaced: they are trusted as long as their tokens live.
+	MaxTokenLife = 365 * 24 * time.Hour
+
 	// deletedLeeway is how long the tokens of an object that is being deleted are still good, so that its last
 	// words are heard.
 	deletedLeeway = time.Minute
@@ -58,25 +62,39 @@ func tokenRequestGVK() schema.GroupVersionKind {
 // tokens is the keys for tokens, and what is known of those that were verified: a signature costs more than most
 // requests. That a token is still good is looked up every time.
 type tokens struct {
-	keys *satoken.Keys
-
-	mu       sync.Mutex // guards verified
-	verified map[[sha256.Size]byte]satoken.Claims
+	mu       sync.Mutex // guards what follows
+	current  *satoken.Keys
+	verified map[[sha256.Size]byte]satoken.Claims // by the current keys
 }
 
 func newTokens(keys *satoken.Keys) *tokens {
-	return &tokens{keys: keys, verified: make(map[[sha256.Size]byte]satoken.Claims)}
+	return &tokens{current: keys, verified: make(map[[sha256.Size]byte]satoken.Claims)}
+}
+
+// keys returns the keys of the moment.
+func (t *tokens) keys() *satoken.Keys {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.current
+}
+
+func (t *tokens) trust(keys *satoken.Keys) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.current = keys
+	clear(t.verified)
 }
 
 func (t *tokens) verify(token string) (satoken.Claims, error) {
 	sum := sha256.Sum256([]byte(token))
 	t.mu.Lock()
 	c, ok := t.verified[sum]
+	keys := t.current
 	t.mu.Unlock()
 	if ok {
 		return c, nil
 	}
-	c, err := t.keys.Verify(token)
+	c, err := keys.Verify(token)
 	if err != nil {
 		return c, err
 	}
@@ -85,7 +103,9 @@ func (t *tokens) verify(token string) (satoken.Claims, error) {
 	if len(t.verified) >= verifiedTokensMax {
 		clear(t.verified)
 	}
-	t.verified[sum] = c
+	if t.current == keys {
+		t.verified[sum] = c
+	}
 	return c, nil
 }
 
@@ -161,7 +181,7 @@ func (s *Server) createToken(r request, req *authenticationv1.TokenRequest) (*au
 		return nil, r.notFound()
 	}
 	if len(out.Spec.Audiences) == 0 {
-		out.Spec.Audiences = []string{s.tokens.keys.Issuer()}
+		out.Spec.Audiences = []string{s.tokens.keys().Issuer()}
 	}
 	if out.Spec.ExpirationSeconds == nil {
 		out.Spec.ExpirationSeconds = new(int64)
@@ -170,12 +190,16 @@ func (s *Server) createToken(r request, req *authenticationv1.TokenRequest) (*au
 	if errs := validateTokenRequest(out); len(errs) > 0 {
 		return nil, apierrors.NewInvalid(tokenRequestGVK().GroupKind(), out.Name, errs)
 	}
+	if longest := int64(MaxTokenLife / time.Second); *out.Spec.ExpirationSeconds > longest {
+		r.warning(fmt.Sprintf("requested expiration of %d seconds shortened to %d seconds", *out.Spec.ExpirationSeconds, longest))
+		*out.Spec.ExpirationSeconds = longest
+	}
 	bound, err := s.boundTo(snap, r, account, out.Spec.BoundObjectRef)
 	if err != nil {
 		return nil, err
 	}
 	expires := metav1.NewTime(now.Add(time.Duration(*out.Spec.ExpirationSeconds) * time.Second))
-	token, err := s.tokens.keys.Sign(satoken.Claims{
+	token, err := s.tokens.keys().Sign(satoken.Claims{
 		ID: string(s.cfg.NewUID()), Audiences: out.Spec.Audiences,
 		IssuedAt: now.Time, NotBefore: now.Time, ExpiresAt: expires.Time, Bound: bound,
 	})
@@ -305,15 +329,15 @@ func (x *exchange) token() error {
 // addTokenDocuments adds what tells others how to verify the tokens of this cluster.
 func (s *Server) addTokenDocuments(d *documents) {
 	d.makes[jwksPath] = func() (document, error) {
-		data, err := s.tokens.keys.JWKS()
-		return document{media: "application/jwk-set+json", data: data}, err
+		data, err := s.tokens.keys().JWKS()
+		return document{media: "application/jwk-set+json", data: data, changes: true}, err
 	}
 	d.makes[discoveryPath] = func() (document, error) {
 		base := s.cfg.PublicURL
 		if base == "" {
-			base = s.tokens.keys.Issuer()
+			base = s.tokens.keys().Issuer()
 		}
-		data, err := s.tokens.keys.Discovery(base + jwksPath)
+		data, err := s.tokens.keys().Discovery(base + jwksPath)
 		return document{media: mediaJSON, data: data}, err
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"sampan/store/memory"
 )
 
 func TestConfigSaysWhichValueIsWrong(t *testing.T) {
@@ -199,7 +201,9 @@ func TestKubeconfigIsPrivateAndReadBack(t *testing.T) {
 	s := Settings{DataDir: t.TempDir(), Listen: netip.MustParseAddrPort("0.0.0.0:6443"), NodeName: "n", PodCIDR: netip.MustParsePrefix("10.244.0.0/24"), ServiceCIDR: netip.MustParsePrefix("10.96.0.0/16")}
 	s.Kubeconfig = filepath.Join(s.DataDir, "kubeconfig")
 	var first, second identities
-	if err := first.prepare(s, time.Now()); err != nil {
+	st := memory.New()
+	defer st.Close()
+	if err := first.prepare(t.Context(), s, st, slog.New(slog.DiscardHandler), time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	info, err := os.Stat(s.Kubeconfig)
@@ -213,7 +217,7 @@ func TestKubeconfigIsPrivateAndReadBack(t *testing.T) {
 	if c.base != "https://127.0.0.1:6443" {
 		t.Errorf("the kubeconfig leads to %s", c.base)
 	}
-	if err := second.prepare(s, time.Now()); err != nil {
+	if err := second.prepare(t.Context(), s, st, slog.New(slog.DiscardHandler), time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(first.serving.Pair().CertPEM, second.serving.Pair().CertPEM) {

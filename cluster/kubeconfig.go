@@ -45,6 +45,11 @@ func writeKubeconfig(file string, server netip.AddrPort, ca, cert, key []byte) e
 	if err != nil {
 		return fmt.Errorf("kubeconfig: %w", err)
 	}
+	if info, err := os.Stat(file); err == nil && info.Mode().Perm() == 0o600 {
+		if have, err := os.ReadFile(file); err == nil && string(have) == string(data) {
+			return nil
+		}
+	}
 	tmp, err := os.CreateTemp(filepath.Dir(file), ".kubeconfig-*") // mode 0600
 	if err != nil {
 		return fmt.Errorf("write kubeconfig %s: %w", file, err)

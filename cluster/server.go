@@ -101,7 +101,7 @@ func Run(ctx context.Context, s Settings, log *slog.Logger, ready io.Writer) err
 		return c, recorder
 	}
 	part("API server's cache", api.server.Run)
-	part("certificates", func(ctx context.Context) error { return api.keepFresh(ctx, s, log) })
+	part("identity", func(ctx context.Context) error { return api.keepFresh(ctx, api.server.Trust) })
 	if api.audit != nil {
 		part("audit log", api.audit.Run)
 	}
@@ -111,17 +111,19 @@ func Run(ctx context.Context, s Settings, log *slog.Logger, ready io.Writer) err
 		if err := ensureStorageClass(ctx, self); err != nil {
 			return err
 		}
-		return controller.New(controller.Config{
-			Client: manager,
-			Controllers: all.All(all.Config{
-				Kinds:    api.kinds,
-				CABundle: api.ca.CertPEM,
-				Volume:   volume.Config{Root: s.volumeDir()},
-			}),
-			Now:    time.Now,
-			Log:    log,
-			Events: managerEvents,
-		}).Run(ctx)
+		return api.eachBundle(ctx, func(ctx context.Context, bundle []byte) error {
+			return controller.New(controller.Config{
+				Client: manager,
+				Controllers: all.All(all.Config{
+					Kinds:    api.kinds,
+					CABundle: bundle,
+					Volume:   volume.Config{Root: s.volumeDir()},
+				}),
+				Now:    time.Now,
+				Log:    log,
+				Events: managerEvents,
+			}).Run(ctx)
+		})
 	})
 	binder, binderEvents := named("kube-scheduler")
 	part("scheduler", scheduler.New(scheduler.Config{
@@ -171,18 +173,16 @@ type api struct {
 
 func newAPI(ctx context.Context, s Settings, log *slog.Logger) (*api, error) {
 	a := &api{kinds: registry.New(), nodes: new(nodeHandlers)}
-	var start errgroup.Group
-	start.Go(func() (err error) {
-		a.store, err = openStore(ctx, s, log)
-		return err
-	})
-	start.Go(func() error { return a.identities.prepare(s, time.Now()) })
-	if err := start.Wait(); err != nil {
-		a.close()
+	var err error
+	if a.store, err = openStore(ctx, s, log); err != nil {
 		return nil, err
 	}
 	served, err := encrypted(ctx, s, a.store)
 	if err != nil {
+		a.close()
+		return nil, err
+	}
+	if err := a.identities.prepare(ctx, s, served, log, time.Now()); err != nil {
 		a.close()
 		return nil, err
 	}
@@ -206,8 +206,8 @@ func newAPI(ctx context.Context, s Settings, log *slog.Logger) (*api, error) {
 		Nodes:       a.nodes,
 		Log:         log,
 		Version:     APIVersion(),
-		ClientCAs:   a.pool,
-		TokenKey:    a.tokenKey,
+		ClientCAs:   a.current.Load().pool,
+		Tokens:      a.current.Load().tokens,
 		Audit:       a.audit,
 		PublicURL:   "https://" + reachable(s.Listen).String(),
 		MaxReadOnly: s.MaxRequests,

@@ -17,7 +17,7 @@ func now() time.Time { return time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC) }
 
 func authority(t *testing.T) *pki.CA {
 	t.Helper()
-	ca, err := pki.EnsureCA(t.TempDir(), "ca", now())
+	ca, err := pki.NewCA("ca", now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,5 +105,37 @@ func TestMastersMayEverything(t *testing.T) {
 	}
 	if ok, _ := auth.Masters(auth.Attributes{User: auth.Anonymous(), Verb: "get", Path: "/version"}); ok {
 		t.Error("somebody else is a master")
+	}
+}
+
+func TestAuthoritiesAreReplaced(t *testing.T) {
+	old, next := authority(t), authority(t)
+	pool := func(list ...*pki.CA) *x509.CertPool {
+		p := x509.NewCertPool()
+		for _, ca := range list {
+			p.AddCert(ca.Certificate)
+		}
+		return p
+	}
+	bob := pki.Request{CommonName: "bob", Client: true}
+	byOld, byNext := connection(t, old, bob), connection(t, next, bob)
+	certificates := auth.NewCertificates(pool(old), now)
+	for _, c := range []struct {
+		name             string
+		trusted          []*pki.CA
+		wantOld, wantNew bool
+	}{
+		{"the first", []*pki.CA{old}, true, false},
+		{"both", []*pki.CA{old, next}, true, true},
+		{"the next", []*pki.CA{next}, false, true},
+	} {
+		certificates.Trust(pool(c.trusted...))
+		for range 2 { // the second time from memory
+			_, gotOld, _ := certificates.User(byOld)
+			_, gotNew, _ := certificates.User(byNext)
+			if gotOld != c.wantOld || gotNew != c.wantNew {
+				t.Errorf("%s: old %v, new %v", c.name, gotOld, gotNew)
+			}
+		}
 	}
 }

@@ -16,11 +16,11 @@ const verifiedMax = 1024
 // user, the organizations are the groups. What was verified once is remembered until it ends, because a signature
 // costs more than most requests.
 type Certificates struct {
-	roots *x509.CertPool
-	now   func() time.Time
+	now func() time.Time
 
-	mu       sync.Mutex // guards verified
-	verified map[string]verified
+	mu       sync.Mutex // guards what follows
+	roots    *x509.CertPool
+	verified map[string]verified // by roots
 }
 
 type verified struct {
@@ -33,6 +33,14 @@ func NewCertificates(roots *x509.CertPool, now func() time.Time) *Certificates {
 	return &Certificates{roots: roots, now: now, verified: make(map[string]verified)}
 }
 
+// Trust replaces the roots.
+func (c *Certificates) Trust(roots *x509.CertPool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.roots = roots
+	clear(c.verified)
+}
+
 // User returns the user of a connection. ok is false if the connection has no certificate; the error says why one
 // is not accepted.
 func (c *Certificates) User(state *tls.ConnectionState) (u User, ok bool, err error) {
@@ -43,25 +51,28 @@ func (c *Certificates) User(state *tls.ConnectionState) (u User, ok bool, err er
 	now := c.now()
 	c.mu.Lock()
 	v, known := c.verified[string(leaf.Raw)]
+	roots := c.roots
 	c.mu.Unlock()
 	if !known || now.Before(v.from) || now.After(v.notAfter) {
-		if v, err = c.verify(state.PeerCertificates, now); err != nil {
+		if v, err = verify(roots, state.PeerCertificates, now); err != nil {
 			return User{}, false, err
 		}
 		c.mu.Lock()
 		if len(c.verified) >= verifiedMax {
 			clear(c.verified)
 		}
-		c.verified[string(leaf.Raw)] = v
+		if c.roots == roots {
+			c.verified[string(leaf.Raw)] = v
+		}
 		c.mu.Unlock()
 	}
 	return v.user, true, nil
 }
 
-func (c *Certificates) verify(sent []*x509.Certificate, now time.Time) (verified, error) {
+func verify(roots *x509.CertPool, sent []*x509.Certificate, now time.Time) (verified, error) {
 	leaf := sent[0]
 	opts := x509.VerifyOptions{
-		Roots: c.roots, Intermediates: x509.NewCertPool(), CurrentTime: now,
+		Roots: roots, Intermediates: x509.NewCertPool(), CurrentTime: now,
 		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}
 	for _, cert := range sent[1:] {

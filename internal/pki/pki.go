@@ -1,12 +1,12 @@
-// Package pki makes and keeps X.509 certificates: a certificate authority in a folder, and server and client
-// certificates that it signs. Keys are ECDSA P-256.
+// Package pki makes and keeps X.509 certificates, and rotates what they stand on. An [Identity] is the authorities
+// and the keys for tokens of a system; [Identity.Next] decides what follows them and when. A [CA] signs, and a
+// [Keeper] holds a certificate of it in files and in memory. Keys are ECDSA P-256.
 //
-// Ensure functions load what is on disk and make only what is missing or no longer fits ([Stale] decides), so
-// they are called at every start. Files are written by a rename, keys with mode 0600; a crash at any moment
-// leaves the old file, the new one, or a pair that does not fit, which the next start replaces. A broken or
-// expired authority is an error and never replaced, since everybody who trusts it would be locked out.
+// Certificates are made when they are missing or no longer fit ([Stale] decides), so they are kept at every start.
+// Files are written by a rename, keys with mode 0600; a crash at any moment leaves the old file, the new one, or a
+// pair that does not fit, which the next start replaces.
 //
-// Callers must keep two processes from ensuring the same folder at once.
+// Callers must keep two processes from keeping certificates in the same folder at once.
 package pki
 
 import (
@@ -22,7 +22,6 @@ import (
 	"math/big"
 	"net"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"time"
 )
@@ -30,7 +29,6 @@ import (
 // How long certificates are valid. They are valid from an hour before they are made, because the clocks of
 // those who check them may be behind.
 const (
-	caLife   = 10 * 365 * 24 * time.Hour
 	leafLife = 365 * 24 * time.Hour
 	backdate = time.Hour
 )
@@ -40,7 +38,8 @@ type CA struct {
 	Certificate *x509.Certificate
 	CertPEM     []byte
 
-	key *ecdsa.PrivateKey
+	key   *ecdsa.PrivateKey // nil: it signs no more
+	chain []byte            // PEM: leads those to this authority who only know the one before it
 }
 
 // Pair is a certificate and its key, PEM-encoded.
@@ -63,37 +62,10 @@ type Request struct {
 	Server, Client bool
 }
 
-// EnsureCA returns the authority in dir/name.crt and dir/name.key, and makes it if it is not there. The name is
-// also its common name.
-func EnsureCA(dir, name string, now time.Time) (*CA, error) {
-	crtPath, keyPath := filepath.Join(dir, name+".crt"), filepath.Join(dir, name+".key")
-	certPEM, err := os.ReadFile(crtPath)
-	if errors.Is(err, os.ErrNotExist) {
-		// The certificate is written last, so without it nobody has seen this authority yet.
-		return createCA(crtPath, keyPath, name, now)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read certificate authority: %w", err)
-	}
-	cert, err := parseCertificate(certPEM)
-	if err != nil {
-		return nil, fmt.Errorf("certificate authority %s: %w", crtPath, err)
-	}
-	key, err := readKey(keyPath)
-	if err != nil {
-		return nil, fmt.Errorf("key of certificate authority: %w", err)
-	}
-	if !key.PublicKey.Equal(cert.PublicKey) {
-		return nil, fmt.Errorf("certificate authority %s does not fit its key %s: restore both from a copy", crtPath, keyPath)
-	}
-	if now.After(cert.NotAfter) {
-		return nil, fmt.Errorf("certificate authority %s expired on %s: remove it and its key, start again and hand out the new files",
-			crtPath, cert.NotAfter.Format(time.DateOnly))
-	}
-	return &CA{Certificate: cert, CertPEM: certPEM, key: key}, nil
-}
+// NewCA makes an authority that lasts for ten years.
+func NewCA(name string, now time.Time) (*CA, error) { return newCA(name, now, now.Add(authorityLife)) }
 
-func createCA(crtPath, keyPath, name string, now time.Time) (*CA, error) {
+func newCA(name string, made, until time.Time) (*CA, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("make key of certificate authority %s: %w", name, err)
@@ -101,24 +73,35 @@ func createCA(crtPath, keyPath, name string, now time.Time) (*CA, error) {
 	template := &x509.Certificate{
 		SerialNumber:          serial(),
 		Subject:               pkix.Name{CommonName: name},
-		NotBefore:             now.Add(-backdate),
-		NotAfter:              now.Add(caLife),
+		NotBefore:             made.Add(-backdate),
+		NotAfter:              until,
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
 		BasicConstraintsValid: true,
 		IsCA:                  true,
 	}
-	pair, err := sign(template, template, key, key)
+	ca := &CA{key: key}
+	if ca.CertPEM, err = sign(template, template, &key.PublicKey, key); err == nil {
+		ca.Certificate, err = parseCertificate(ca.CertPEM)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("make certificate authority %s: %w", name, err)
 	}
-	if err := writePair(crtPath, keyPath, pair); err != nil {
-		return nil, fmt.Errorf("write certificate authority: %w", err)
+	return ca, nil
+}
+
+// cross returns the certificate of another authority, PEM, signed by this one.
+func (ca *CA) cross(other *CA) ([]byte, error) {
+	template := *other.Certificate
+	template.SerialNumber = serial()
+	template.SignatureAlgorithm = x509.UnknownSignatureAlgorithm // that of this authority's key
+	if ca.Certificate.NotAfter.Before(template.NotAfter) {
+		template.NotAfter = ca.Certificate.NotAfter
 	}
-	cert, err := parseCertificate(pair.CertPEM)
+	certPEM, err := sign(&template, ca.Certificate, template.PublicKey.(*ecdsa.PublicKey), ca.key)
 	if err != nil {
-		return nil, fmt.Errorf("certificate authority %s: %w", crtPath, err)
+		return nil, fmt.Errorf("sign certificate authority %s: %w", template.Subject.CommonName, err)
 	}
-	return &CA{Certificate: cert, CertPEM: pair.CertPEM, key: key}, nil
+	return certPEM, nil
 }
 
 // Issue makes a certificate.
@@ -144,11 +127,18 @@ func (ca *CA) Issue(req Request, now time.Time) (Pair, error) {
 	for _, ip := range req.IPs {
 		template.IPAddresses = append(template.IPAddresses, net.IP(ip.AsSlice()))
 	}
-	pair, err := sign(template, ca.Certificate, key, ca.key)
+	certPEM, err := sign(template, ca.Certificate, &key.PublicKey, ca.key)
 	if err != nil {
 		return Pair{}, fmt.Errorf("sign certificate of %s: %w", req.CommonName, err)
 	}
-	return pair, nil
+	keyPEM, err := encodeKey(key)
+	if err != nil {
+		return Pair{}, fmt.Errorf("encode key of %s: %w", req.CommonName, err)
+	}
+	if req.Server {
+		certPEM = append(certPEM, ca.chain...)
+	}
+	return Pair{CertPEM: certPEM, KeyPEM: keyPEM}, nil
 }
 
 // Ensure returns the certificate in dir/name.crt and dir/name.key. It makes a new one if there is none, or if
@@ -171,26 +161,6 @@ func (ca *CA) Ensure(dir, name string, req Request, now time.Time) (Pair, error)
 	return pair, nil
 }
 
-// EnsureKey returns the ECDSA P-256 key in dir/name.key, and makes it if it is not there; for signing tokens.
-func EnsureKey(dir, name string) (*ecdsa.PrivateKey, error) {
-	path := filepath.Join(dir, name+".key")
-	key, err := readKey(path)
-	if !errors.Is(err, os.ErrNotExist) {
-		return key, err
-	}
-	if key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
-		return nil, fmt.Errorf("make key %s: %w", name, err)
-	}
-	keyPEM, err := encodeKey(key)
-	if err != nil {
-		return nil, fmt.Errorf("encode key %s: %w", name, err)
-	}
-	if err := writeFile(path, keyPEM, 0o600); err != nil {
-		return nil, fmt.Errorf("write key %s: %w", name, err)
-	}
-	return key, nil
-}
-
 func (r Request) usages() []x509.ExtKeyUsage {
 	var u []x509.ExtKeyUsage
 	if r.Server {
@@ -209,16 +179,15 @@ func serial() *big.Int {
 	return new(big.Int).SetBytes(b[:])
 }
 
-func sign(template, parent *x509.Certificate, key, parentKey *ecdsa.PrivateKey) (Pair, error) {
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, parentKey)
-	if err != nil {
-		return Pair{}, err
+func sign(template, parent *x509.Certificate, key *ecdsa.PublicKey, parentKey *ecdsa.PrivateKey) ([]byte, error) {
+	if parentKey == nil {
+		return nil, errors.New("the authority does not sign any more")
 	}
-	keyPEM, err := encodeKey(key)
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, key, parentKey)
 	if err != nil {
-		return Pair{}, err
+		return nil, err
 	}
-	return Pair{CertPEM: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), KeyPEM: keyPEM}, nil
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), nil
 }
 
 func encodeKey(key *ecdsa.PrivateKey) ([]byte, error) {
@@ -237,22 +206,18 @@ func parseCertificate(certPEM []byte) (*x509.Certificate, error) {
 	return x509.ParseCertificate(block.Bytes)
 }
 
-func readKey(path string) (*ecdsa.PrivateKey, error) {
-	keyPEM, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
+func parseKey(keyPEM []byte) (*ecdsa.PrivateKey, error) {
 	block, _ := pem.Decode(keyPEM)
 	if block == nil {
-		return nil, fmt.Errorf("%s: no PEM key in it", path)
+		return nil, errors.New("no PEM key in it")
 	}
 	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, err
 	}
 	key, ok := parsed.(*ecdsa.PrivateKey)
 	if !ok {
-		return nil, fmt.Errorf("%s: it is not an ECDSA key", path)
+		return nil, errors.New("it is not an ECDSA key")
 	}
 	return key, nil
 }

@@ -28,7 +28,7 @@ func clientRequest() Request {
 
 func TestServerAndClientTrustEachOther(t *testing.T) {
 	dir := t.TempDir()
-	ca, err := EnsureCA(dir, "ca", now())
+	ca, err := NewCA("ca", now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,35 +67,23 @@ func TestServerAndClientTrustEachOther(t *testing.T) {
 	}
 }
 
-func TestSecondStartKeepsEverything(t *testing.T) {
+func TestSecondStartKeepsCertificates(t *testing.T) {
 	dir := t.TempDir()
-	var first, second [3]string
-	for _, out := range []*[3]string{&first, &second} {
-		ca, err := EnsureCA(dir, "ca", now())
-		if err != nil {
-			t.Fatal(err)
-		}
-		pair, err := ca.Ensure(dir, "server", serverRequest(), now())
-		if err != nil {
-			t.Fatal(err)
-		}
-		key, err := EnsureKey(dir, "tokens")
-		if err != nil {
-			t.Fatal(err)
-		}
-		*out = [3]string{string(ca.CertPEM), string(pair.CertPEM), key.X.String()}
+	ca, err := NewCA("ca", now())
+	if err != nil {
+		t.Fatal(err)
 	}
-	if first != second {
-		t.Error("the second start made something anew")
+	first, err := ca.Ensure(dir, "server", serverRequest(), now())
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, name := range []string{"ca.key", "server.key", "tokens.key"} {
-		info, err := os.Stat(filepath.Join(dir, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if info.Mode().Perm() != 0o600 {
-			t.Errorf("%s has mode %v", name, info.Mode())
-		}
+	second, err := ca.Ensure(dir, "server", serverRequest(), now())
+	if err != nil || string(first.CertPEM) != string(second.CertPEM) {
+		t.Errorf("the second start made something anew: %v", err)
+	}
+	info, err := os.Stat(filepath.Join(dir, "server.key"))
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
 	files, _ := filepath.Glob(filepath.Join(dir, ".*"))
 	if len(files) > 0 {
@@ -104,12 +92,11 @@ func TestSecondStartKeepsEverything(t *testing.T) {
 }
 
 func TestStale(t *testing.T) {
-	dir := t.TempDir()
-	ca, err := EnsureCA(dir, "ca", now())
+	ca, err := NewCA("ca", now())
 	if err != nil {
 		t.Fatal(err)
 	}
-	other, err := EnsureCA(dir, "other", now())
+	other, err := NewCA("other", now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +142,7 @@ func TestStale(t *testing.T) {
 
 func TestBrokenLeafIsReplaced(t *testing.T) {
 	dir := t.TempDir()
-	ca, err := EnsureCA(dir, "ca", now())
+	ca, err := NewCA("ca", now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,53 +163,10 @@ func TestBrokenLeafIsReplaced(t *testing.T) {
 	}
 }
 
-func TestBrokenAuthorityIsAnError(t *testing.T) {
-	for _, c := range []struct{ name, file, content, want string }{
-		{"certificate", "ca.crt", "garbage", "no PEM certificate"},
-		{"key", "ca.key", "garbage", "no PEM key"},
-	} {
-		dir := t.TempDir()
-		if _, err := EnsureCA(dir, "ca", now()); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, c.file), []byte(c.content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := EnsureCA(dir, "ca", now()); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: got %v", c.name, err)
-		}
-	}
-	dir := t.TempDir()
-	if _, err := EnsureCA(dir, "ca", now()); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := EnsureCA(dir, "ca", now().Add(2*caLife)); err == nil || !strings.Contains(err.Error(), "expired") {
-		t.Errorf("expired: got %v", err)
-	}
-	if _, err := EnsureCA(dir, "other", now()); err != nil {
-		t.Fatal(err)
-	}
-	data, _ := os.ReadFile(filepath.Join(dir, "other.key"))
-	os.WriteFile(filepath.Join(dir, "ca.key"), data, 0o600)
-	if _, err := EnsureCA(dir, "ca", now()); err == nil || !strings.Contains(err.Error(), "does not fit") {
-		t.Errorf("foreign key: got %v", err)
-	}
-}
-
-func TestAuthorityWithoutCertificateIsMadeAnew(t *testing.T) {
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "ca.key"), []byte("half of a first start"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := EnsureCA(dir, "ca", now()); err != nil {
-		t.Error(err)
-	}
-}
-
 func BenchmarkFirstStart(b *testing.B) {
 	for b.Loop() {
 		dir := b.TempDir()
-		ca, err := EnsureCA(dir, "ca", now())
+		ca, err := NewCA("ca", now())
 		if err != nil {
 			b.Fatal(err)
 		}

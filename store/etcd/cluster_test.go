@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -369,8 +370,11 @@ func TestServerThatMissedARestoreCannotWrite(t *testing.T) {
 func TestTLSWithClientCertificates(t *testing.T) {
 	dir := t.TempDir()
 	now := time.Now()
-	ca, err := pki.EnsureCA(dir, "test-ca", now)
+	ca, err := pki.NewCA("test-ca", now)
 	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "test-ca.crt"), ca.CertPEM, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := ca.Ensure(dir, "etcd", pki.Request{

@@ -7,7 +7,8 @@
 // they are. New values are sealed with the first of the keys; the others are for reading, until [Store.Reseal] has
 // written everything anew.
 //
-// A value whose key is not there makes reads fail with an error that names the object and the key.
+// A value whose key is not there makes reads fail with an error that names the object and the key. So a store without
+// keys, which seals nothing, tells what is sealed from what is garbage.
 package sealed
 
 import (
@@ -83,7 +84,7 @@ type Store struct {
 	prefixes []string
 }
 
-// New returns a store that seals what stands under keys with one of the prefixes. There must be a key.
+// New returns a store that seals what stands under keys with one of the prefixes. Without keys it seals nothing.
 func New(below store.Store, keys []Key, prefixes ...string) *Store {
 	return &Store{Store: below, keys: keys, prefixes: prefixes}
 }
@@ -118,6 +119,9 @@ func (s *Store) open(key string, value []byte) (plain []byte, current bool, err 
 		return nil, false, fmt.Errorf("%s: its seal is damaged", key)
 	}
 	i := slices.IndexFunc(s.keys, func(k Key) bool { return k.name == string(name) })
+	if len(s.keys) == 0 {
+		return nil, false, fmt.Errorf("%s is encrypted with the key %q, and no keys were given: start the server with --encryption-key-file, with the same keys as others on this store", key, name)
+	}
 	if i < 0 {
 		return nil, false, fmt.Errorf("%s is encrypted with the key %q, which is not among those that were given: add it to the file of --encryption-key-file", key, name)
 	}
@@ -138,7 +142,7 @@ func (s *Store) open(key string, value []byte) (plain []byte, current bool, err 
 
 // Apply seals and writes.
 func (s *Store) Apply(ctx context.Context, writes ...store.Write) (int64, error) {
-	if slices.ContainsFunc(writes, func(w store.Write) bool { return w.Value != nil && s.covers(w.Key) }) {
+	if len(s.keys) > 0 && slices.ContainsFunc(writes, func(w store.Write) bool { return w.Value != nil && s.covers(w.Key) }) {
 		writes = slices.Clone(writes)
 		for i, w := range writes {
 			if w.Value != nil && s.covers(w.Key) {
@@ -193,6 +197,9 @@ func (s *Store) Events(ctx context.Context, after int64, limit int) ([]store.Eve
 // Reseal writes everything anew that is not sealed with the first key, and returns how much that was. Writers may go
 // on meanwhile.
 func (s *Store) Reseal(ctx context.Context) (written int, err error) {
+	if len(s.keys) == 0 {
+		return 0, nil
+	}
 	for _, p := range s.prefixes {
 		after := ""
 		for {

@@ -1,5 +1,6 @@
 // Package satoken signs and verifies the tokens of service accounts: JSON Web Tokens with Kubernetes' private claims,
-// signed with ECDSA P-256 (ES256).
+// signed with ECDSA P-256 (ES256). Those that are asked for have an end and name their audiences; those in Secrets of
+// type kubernetes.io/service-account-token last as long as the Secret, and have the form of upstream's older tokens.
 //
 // A [Keys] value knows what the tokens say and whether the signature is right; whether the account and the pod that
 // they name still exist is for its caller to find out. It is immutable and safe for concurrent use. Errors say what
@@ -45,6 +46,9 @@ type Claims struct {
 	Audiences                      []string
 	IssuedAt, NotBefore, ExpiresAt time.Time
 	Bound                          Bound
+	// Lasting is a token without an end, which is good for the audiences of the API as long as the Secret that it is
+	// bound to holds it. The Secret's UID is not in it.
+	Lasting bool
 }
 
 // Subject returns the user name of the account.
@@ -52,23 +56,44 @@ func (c Claims) Subject() string {
 	return "system:serviceaccount:" + c.Bound.Namespace + ":" + c.Bound.ServiceAccount.Name
 }
 
-// Keys signs and verifies.
+// legacyIssuer is who lasting tokens say that has issued them, as in upstream.
+const legacyIssuer = "kubernetes/serviceaccount"
+
+// Keys signs with one key and verifies with all.
 type Keys struct {
 	issuer string
-	keyID  string
 	signer jose.Signer
-	public *ecdsa.PublicKey
+	verify []verifier // that which signs first
 }
 
-// New returns what signs and verifies tokens of an issuer with a key.
-func New(issuer string, key *ecdsa.PrivateKey) (*Keys, error) {
-	der, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
-	if err != nil {
-		return nil, fmt.Errorf("key of service account tokens: %w", err)
+type verifier struct {
+	Key
+	id string
+}
+
+// Key is a key that tokens may be signed with.
+type Key struct {
+	Public *ecdsa.PublicKey
+	// Ended is a key that counts for lasting tokens only. It is not shown to others.
+	Ended bool
+}
+
+// New returns what signs tokens of an issuer with a key, and verifies those that are signed with it or with others.
+func New(issuer string, signs *ecdsa.PrivateKey, others ...Key) (*Keys, error) {
+	k := &Keys{issuer: issuer}
+	for _, key := range append([]Key{{Public: &signs.PublicKey}}, others...) {
+		der, err := x509.MarshalPKIXPublicKey(key.Public)
+		if err != nil {
+			return nil, fmt.Errorf("key of service account tokens: %w", err)
+		}
+		sum := sha256.Sum256(der)
+		id := base64.RawURLEncoding.EncodeToString(sum[:])
+		if !slices.ContainsFunc(k.verify, func(v verifier) bool { return v.id == id }) {
+			k.verify = append(k.verify, verifier{key, id})
+		}
 	}
-	sum := sha256.Sum256(der)
-	k := &Keys{issuer: issuer, keyID: base64.RawURLEncoding.EncodeToString(sum[:]), public: &key.PublicKey}
-	k.signer, err = jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: key, KeyID: k.keyID}}, nil)
+	var err error
+	k.signer, err = jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: signs, KeyID: k.verify[0].id}}, nil)
 	if err != nil {
 		return nil, fmt.Errorf("key of service account tokens: %w", err)
 	}
@@ -82,19 +107,35 @@ type private struct {
 	Kubernetes Bound `json:"kubernetes.io"`
 }
 
+// legacy is the private claims of a lasting token.
+type legacy struct {
+	Namespace  string `json:"kubernetes.io/serviceaccount/namespace,omitempty"`
+	Secret     string `json:"kubernetes.io/serviceaccount/secret.name,omitempty"`
+	Account    string `json:"kubernetes.io/serviceaccount/service-account.name,omitempty"`
+	AccountUID string `json:"kubernetes.io/serviceaccount/service-account.uid,omitempty"`
+}
+
 // Sign returns the token that says the claims.
 func (k *Keys) Sign(c Claims) (string, error) {
-	token, err := jwt.Signed(k.signer).Claims(jwt.Claims{
-		Issuer: k.issuer, Subject: c.Subject(), Audience: c.Audiences, ID: c.ID,
-		IssuedAt: jwt.NewNumericDate(c.IssuedAt), NotBefore: jwt.NewNumericDate(c.NotBefore), Expiry: jwt.NewNumericDate(c.ExpiresAt),
-	}).Claims(private{c.Bound}).Serialize()
+	var said, own any
+	if c.Lasting {
+		said = jwt.Claims{Issuer: legacyIssuer, Subject: c.Subject()}
+		own = legacy{c.Bound.Namespace, c.Bound.Secret.Name, c.Bound.ServiceAccount.Name, c.Bound.ServiceAccount.UID}
+	} else {
+		said = jwt.Claims{
+			Issuer: k.issuer, Subject: c.Subject(), Audience: c.Audiences, ID: c.ID,
+			IssuedAt: jwt.NewNumericDate(c.IssuedAt), NotBefore: jwt.NewNumericDate(c.NotBefore), Expiry: jwt.NewNumericDate(c.ExpiresAt),
+		}
+		own = private{c.Bound}
+	}
+	token, err := jwt.Signed(k.signer).Claims(said).Claims(own).Serialize()
 	if err != nil {
 		return "", fmt.Errorf("sign a token of %s: %w", c.Subject(), err)
 	}
 	return token, nil
 }
 
-// Verify returns what a token says if these keys have signed it. The times in it are not checked yet: see
+// Verify returns what a token says if one of these keys has signed it. The times in it are not checked yet: see
 // [Claims.Check].
 func (k *Keys) Verify(token string) (Claims, error) {
 	parsed, err := jwt.ParseSigned(token, []jose.SignatureAlgorithm{jose.ES256})
@@ -103,12 +144,24 @@ func (k *Keys) Verify(token string) (Claims, error) {
 	}
 	var public jwt.Claims
 	var own private
-	if err := parsed.Claims(k.public, &public, &own); err != nil {
-		return Claims{}, errors.New("failed to verify signature")
+	var old legacy
+	key, err := k.signed(parsed, &public, &own, &old)
+	if err != nil {
+		return Claims{}, err
+	}
+	if public.Issuer == legacyIssuer {
+		c := Claims{Lasting: true, Audiences: []string{k.issuer}, Bound: Bound{
+			Namespace: old.Namespace, ServiceAccount: Ref{old.Account, old.AccountUID}, Secret: &Ref{Name: old.Secret}}}
+		if c.Bound.Namespace == "" || old.Account == "" || old.AccountUID == "" || old.Secret == "" || public.Subject != c.Subject() {
+			return Claims{}, errors.New("service account token has an invalid subject")
+		}
+		return c, nil
 	}
 	c := Claims{ID: public.ID, Audiences: public.Audience, Bound: own.Kubernetes,
 		IssuedAt: public.IssuedAt.Time(), NotBefore: public.NotBefore.Time(), ExpiresAt: public.Expiry.Time()}
 	switch {
+	case key.Ended:
+		return Claims{}, errors.New("service account token is signed with a key that has ended")
 	case public.Issuer != k.issuer:
 		return Claims{}, errors.New("service account token has an invalid issuer")
 	case c.Bound.Namespace == "" || c.Bound.ServiceAccount.Name == "" || public.Subject != c.Subject():
@@ -119,10 +172,22 @@ func (k *Keys) Verify(token string) (Claims, error) {
 	return c, nil
 }
 
+// signed reads claims, and returns the key that has signed them.
+func (k *Keys) signed(token *jwt.JSONWebToken, claims ...any) (Key, error) {
+	id := token.Headers[0].KeyID // ParseSigned holds that there is one header
+	for _, v := range k.verify {
+		if (id == "" || id == v.id) && token.Claims(v.Public, claims...) == nil {
+			return v.Key, nil
+		}
+	}
+	return Key{}, errors.New("failed to verify signature")
+}
+
 // Check says why the token is not good at a time for one of the audiences. accepted are those of them that the token
 // is for.
 func (c Claims) Check(now time.Time, audiences []string) (accepted []string, err error) {
 	switch {
+	case c.Lasting:
 	case now.Add(Leeway).Before(c.NotBefore):
 		return nil, errors.New("service account token is not valid yet")
 	case now.Add(-Leeway).After(c.ExpiresAt):
@@ -141,7 +206,13 @@ func (c Claims) Check(now time.Time, audiences []string) (accepted []string, err
 
 // JWKS returns the public keys as a JSON Web Key Set.
 func (k *Keys) JWKS() ([]byte, error) {
-	return json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: k.public, KeyID: k.keyID, Algorithm: string(jose.ES256), Use: "sig"}}})
+	var set jose.JSONWebKeySet
+	for _, v := range k.verify {
+		if !v.Ended {
+			set.Keys = append(set.Keys, jose.JSONWebKey{Key: v.Public, KeyID: v.id, Algorithm: string(jose.ES256), Use: "sig"})
+		}
+	}
+	return json.Marshal(set)
 }
 
 // Discovery returns the OpenID Connect discovery document; jwksURI is where the key set is served.
