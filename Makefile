@@ -67,6 +67,7 @@ shop: build ## start a cluster, build the shop's images and run it (root)
 .PHONY: test
 test: build ## run every test: unit, race, end to end with real containers, cgroup v2 in a virtual machine (root)
 	@sh .ci/install mmdebstrap:mmdebstrap qemu-system-x86:qemu-system-x86_64 busybox-static:/bin/busybox cpio:cpio kmod:depmod etcd-server:etcd
+	@GO="$(GO)" .ci/helm
 	SAMPAN_E2E=require $(GO) test $(PKG)
 	$(GO) test -race $(RACE)
 	SAMPAN_E2E=require $(GO) test -tags e2e -count=1 -timeout 30m -v ./e2e
@@ -80,6 +81,7 @@ unit: ## the tests that need neither root nor tools
 
 .PHONY: e2e
 e2e: build ## the tests with real containers (root); RUN=name narrows
+	@GO="$(GO)" .ci/helm
 	SAMPAN_E2E=require $(GO) test -tags e2e -count=1 -timeout 30m -v -run '$(RUN)' ./e2e
 
 .PHONY: bench

@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// tool is a kubectl that talks to a machine's server, in a namespace of its own.
+// tool is a kubectl, or a helm, that talks to a machine's server, in a namespace of its own.
 type tool struct {
 	*testing.T
 	m         *machine
@@ -53,7 +53,7 @@ func (k *tool) run(stdin string, args ...string) (string, error) {
 	return out.String(), err
 }
 
-// says runs kubectl, which must succeed and print something that matches the pattern.
+// says runs the tool, which must succeed and print something that matches the pattern.
 func (k *tool) says(pattern string, args ...string) string {
 	k.Helper()
 	return k.with("", pattern, args...)
@@ -64,22 +64,22 @@ func (k *tool) with(stdin, pattern string, args ...string) string {
 	k.Helper()
 	out, err := k.run(stdin, args...)
 	if err != nil {
-		k.Errorf("kubectl %s: %v\n%s", strings.Join(args, " "), err, out)
+		k.Errorf("%s %s: %v\n%s", filepath.Base(k.path), strings.Join(args, " "), err, out)
 	} else if !regexp.MustCompile("(?m)" + pattern).MatchString(out) {
-		k.Errorf("kubectl %s says\n%s\nwant %s", strings.Join(args, " "), out, pattern)
+		k.Errorf("%s %s says\n%s\nwant %s", filepath.Base(k.path), strings.Join(args, " "), out, pattern)
 	}
 	return out
 }
 
-// fails runs kubectl, which must fail and print something that matches the pattern.
+// fails runs the tool, which must fail and print something that matches the pattern.
 func (k *tool) fails(code int, pattern string, args ...string) {
 	k.Helper()
 	out, err := k.run("", args...)
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) || exit.ExitCode() != code {
-		k.Errorf("kubectl %s: %v, want exit code %d\n%s", strings.Join(args, " "), err, code, out)
+		k.Errorf("%s %s: %v, want exit code %d\n%s", filepath.Base(k.path), strings.Join(args, " "), err, code, out)
 	} else if !regexp.MustCompile("(?m)" + pattern).MatchString(out) {
-		k.Errorf("kubectl %s says\n%s\nwant %s", strings.Join(args, " "), out, pattern)
+		k.Errorf("%s %s says\n%s\nwant %s", filepath.Base(k.path), strings.Join(args, " "), out, pattern)
 	}
 }
 
