@@ -158,7 +158,7 @@ func validateTrafficPolicies(s *corev1.Service, path *field.Path) field.ErrorLis
 	}
 	if d := spec.TrafficDistribution; d != nil {
 		errs = append(errs, supported(path.Child("trafficDistribution"), *d,
-			corev1.ServiceTrafficDistributionPreferClose, corev1.ServiceTrafficDistributionPreferSameNode, corev1.ServiceTrafficDistributionPreferSameZone)...)
+			corev1.ServiceTrafficDistributionPreferClose, corev1.ServiceTrafficDistributionPreferSameZone, corev1.ServiceTrafficDistributionPreferSameNode)...)
 	}
 	return errs
 }

@@ -88,7 +88,7 @@ func TestServiceValidation(t *testing.T) {
 		{"health port", `{spec: {type: NodePort, externalTrafficPolicy: Local, healthCheckNodePort: 30000}}`, []string{
 			"spec.healthCheckNodePort: Invalid value: 30000: may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'"}},
 		{"health port range", `{spec: {type: LoadBalancer, externalTrafficPolicy: Local, healthCheckNodePort: 70000}}`, []string{"spec.healthCheckNodePort: Invalid value: 70000: must be between 1 and 65535, inclusive"}},
-		{"distribution", `{spec: {trafficDistribution: Far}}`, []string{`spec.trafficDistribution: Unsupported value: "Far": supported values: "PreferClose", "PreferSameNode", "PreferSameZone"`}},
+		{"distribution", `{spec: {trafficDistribution: Far}}`, []string{`spec.trafficDistribution: Unsupported value: "Far": supported values: "PreferClose", "PreferSameZone", "PreferSameNode"`}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			kindtest.Check(t, kindtest.Create(t, core.Service(), plainService, c.patch), c.want...)

@@ -1,6 +1,8 @@
 package storage
 
 import (
+	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -8,7 +10,9 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	metavalidation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -34,6 +38,7 @@ func StorageClass() *kind.Kind {
 		},
 		Validate:       validateClass,
 		ValidateUpdate: validateClassUpdate,
+		Warnings:       classWarnings,
 
 		Columns: []metav1.TableColumnDefinition{
 			kind.NameColumn(),
@@ -47,57 +52,108 @@ func StorageClass() *kind.Kind {
 	}.Kind()
 }
 
-// DefaultClassAnnotation marks the class of claims that name none.
-const DefaultClassAnnotation = "storageclass.kubernetes.io/is-default-class"
+// DefaultClassAnnotation marks the class of claims that name none; betaDefaultClass is its name of old.
+const (
+	DefaultClassAnnotation = "storageclass.kubernetes.io/is-default-class"
+	betaDefaultClass       = "storageclass.beta.kubernetes.io/is-default-class"
+)
 
 // IsDefault says whether claims that name no class get this one.
 func IsDefault(c *storagev1.StorageClass) bool {
-	return c.Annotations[DefaultClassAnnotation] == "true"
+	return c.Annotations[DefaultClassAnnotation] == "true" || c.Annotations[betaDefaultClass] == "true"
 }
 
 func validateClass(c *storagev1.StorageClass) field.ErrorList {
-	var errs field.ErrorList
-	if c.Provisioner == "" {
-		errs = append(errs, field.Required(field.NewPath("provisioner"), ""))
-	} else {
-		path := field.NewPath("provisioner")
-		for _, err := range qualified(path, strings.ToLower(c.Provisioner)) {
-			err.BadValue = c.Provisioner
-			errs = append(errs, err)
-		}
-	}
-	const maxParameters, maxSize = 512, 256 * 1024
-	size := 0
-	for key, value := range c.Parameters {
-		if key == "" {
-			errs = append(errs, field.Invalid(field.NewPath("parameters"), key, "field can not be empty."))
-		}
-		size += len(key) + len(value)
-	}
-	if len(c.Parameters) > maxParameters {
-		errs = append(errs, field.TooLong(field.NewPath("parameters"), "Provisioner Parameters exceeded max allowed", maxParameters))
-	}
-	if size > maxSize {
-		errs = append(errs, field.TooLong(field.NewPath("parameters"), "", maxSize))
-	}
+	errs := validateProvisioner(c.Provisioner, field.NewPath("provisioner"))
+	errs = append(errs, validateParameters(c.Parameters, field.NewPath("parameters"))...)
 	errs = append(errs, core.OneOf(field.NewPath("reclaimPolicy"), *c.ReclaimPolicy,
 		corev1.PersistentVolumeReclaimDelete, corev1.PersistentVolumeReclaimRetain)...)
-	return append(errs, core.OneOf(field.NewPath("volumeBindingMode"), *c.VolumeBindingMode,
+	errs = append(errs, core.OneOf(field.NewPath("volumeBindingMode"), *c.VolumeBindingMode,
 		storagev1.VolumeBindingImmediate, storagev1.VolumeBindingWaitForFirstConsumer)...)
+	return append(errs, validateTopologies(c.AllowedTopologies, field.NewPath("allowedTopologies"))...)
 }
 
-func qualified(path *field.Path, name string) field.ErrorList {
+func validateProvisioner(name string, path *field.Path) field.ErrorList {
+	if name == "" {
+		return field.ErrorList{field.Required(path, "")}
+	}
 	var errs field.ErrorList
+	name = strings.ToLower(name) // names of CSI drivers may have capitals
 	for _, msg := range validation.IsQualifiedName(name) {
 		errs = append(errs, field.Invalid(path, name, msg))
 	}
 	return errs
 }
 
+func validateParameters(parameters map[string]string, path *field.Path) field.ErrorList {
+	const most, longest = 512, 256 * 1024 // in number; in bytes, keys and values
+	if len(parameters) > most {
+		return field.ErrorList{field.TooLong(path, "", most)}
+	}
+	var errs field.ErrorList
+	size := 0
+	for key, value := range parameters {
+		if key == "" {
+			errs = append(errs, field.Invalid(path, key, "field can not be empty."))
+		}
+		size += len(key) + len(value)
+	}
+	if size > longest {
+		errs = append(errs, field.TooLong(path, "", longest))
+	}
+	return errs
+}
+
+// validateTopologies checks where volumes may be made. As upstream has it, a term that says nothing counts as said twice.
+func validateTopologies(terms []corev1.TopologySelectorTerm, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	seen := []map[string]sets.Set[string]{{}}
+	for i, term := range terms {
+		values := make(map[string]sets.Set[string])
+		for j, r := range term.MatchLabelExpressions {
+			p := path.Index(i).Child("matchLabelExpressions").Index(j)
+			set := sets.New[string]()
+			if len(r.Values) == 0 {
+				errs = append(errs, field.Required(p.Child("values"), ""))
+			}
+			for n, v := range r.Values {
+				if set.Has(v) {
+					errs = append(errs, field.Duplicate(p.Child("values").Index(n), v))
+				}
+				set.Insert(v)
+			}
+			errs = append(errs, metavalidation.ValidateLabelName(r.Key, p.Child("key"))...)
+			if _, ok := values[r.Key]; ok {
+				errs = append(errs, field.Duplicate(p.Child("key"), r.Key))
+			}
+			values[r.Key] = set
+		}
+		for _, other := range seen {
+			if maps.EqualFunc(values, other, sets.Set[string].Equal) {
+				errs = append(errs, field.Duplicate(path.Index(i).Child("matchLabelExpressions"), ""))
+			}
+		}
+		seen = append(seen, values)
+	}
+	return errs
+}
+
+func classWarnings(c *storagev1.StorageClass) []string {
+	var warnings []string
+	for i, term := range c.AllowedTopologies {
+		for j, r := range term.MatchLabelExpressions {
+			if use := core.NodeLabelDeprecated(r.Key); use != "" {
+				warnings = append(warnings, fmt.Sprintf("%s: %s", field.NewPath("allowedTopologies").Index(i).Child("matchLabelExpressions").Index(j), use))
+			}
+		}
+	}
+	return warnings
+}
+
 // validateClassUpdate keeps what volumes were made with; expansion, mount options and topologies may change.
 func validateClassUpdate(c, old *storagev1.StorageClass) field.ErrorList {
 	errs := validateClass(c)
-	if !equalParameters(c.Parameters, old.Parameters) {
+	if !maps.Equal(c.Parameters, old.Parameters) {
 		errs = append(errs, field.Forbidden(field.NewPath("parameters"), "updates to parameters are forbidden."))
 	}
 	if c.Provisioner != old.Provisioner {
@@ -107,18 +163,6 @@ func validateClassUpdate(c, old *storagev1.StorageClass) field.ErrorList {
 		errs = append(errs, field.Forbidden(field.NewPath("reclaimPolicy"), "updates to reclaimPolicy are forbidden."))
 	}
 	return append(errs, apivalidation.ValidateImmutableField(c.VolumeBindingMode, old.VolumeBindingMode, field.NewPath("volumeBindingMode"))...)
-}
-
-func equalParameters(a, b map[string]string) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for key, value := range a {
-		if other, ok := b[key]; !ok || other != value {
-			return false
-		}
-	}
-	return true
 }
 
 func classRow(c *storagev1.StorageClass, now time.Time) []any {

@@ -1,6 +1,7 @@
 package storage_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -18,7 +19,17 @@ func TestStorageClassValidation(t *testing.T) {
 	}{
 		{"plain", `{}`, nil},
 		{"no provisioner", `{provisioner: null}`, []string{`provisioner: Required value`}},
-		{"bad provisioner", `{provisioner: "a b"}`, []string{`provisioner: Invalid value: "a b": name part must consist of`}},
+		{"provisioner in capitals", `{provisioner: Example.com/Disk}`, nil},
+		{"no parameter name", `{parameters: {"": x}}`, []string{`parameters: Invalid value: "": field can not be empty.`}},
+		{"long parameters", `{parameters: {a: ` + strings.Repeat("x", 256<<10) + `}}`, []string{`parameters: Too long: may not be more than 262144 bytes`}},
+		{"topologies", `{allowedTopologies: [{matchLabelExpressions: [{key: zone, values: [a, b]}]}, {matchLabelExpressions: [{key: zone, values: [c]}]}]}`, nil},
+		{"topology without values", `{allowedTopologies: [{matchLabelExpressions: [{key: "a b", values: []}]}]}`, []string{
+			`allowedTopologies[0].matchLabelExpressions[0].values: Required value`, `allowedTopologies[0].matchLabelExpressions[0].key: Invalid value: "a b": name part must consist of`}},
+		{"topology values twice", `{allowedTopologies: [{matchLabelExpressions: [{key: zone, values: [a, a]}, {key: zone, values: [b]}]}]}`, []string{
+			`allowedTopologies[0].matchLabelExpressions[0].values[1]: Duplicate value: "a"`, `allowedTopologies[0].matchLabelExpressions[1].key: Duplicate value: "zone"`}},
+		{"topology twice", `{allowedTopologies: [{matchLabelExpressions: [{key: zone, values: [a, b]}]}, {matchLabelExpressions: [{key: zone, values: [b, a]}]}]}`, []string{
+			`allowedTopologies[1].matchLabelExpressions: Duplicate value: ""`}},
+		{"bad provisioner", `{provisioner: "A b"}`, []string{`provisioner: Invalid value: "a b": name part must consist of`}},
 		{"recycled", `{reclaimPolicy: Recycle}`, []string{`reclaimPolicy: Unsupported value: "Recycle": supported values: "Delete", "Retain"`}},
 		{"binding", `{volumeBindingMode: Later}`, []string{`volumeBindingMode: Unsupported value: "Later": supported values: "Immediate", "WaitForFirstConsumer"`}},
 	} {
@@ -41,13 +52,24 @@ func TestStorageClassValidation(t *testing.T) {
 	}
 }
 
+func TestStorageClassWarnings(t *testing.T) {
+	got := storage.StorageClass().Warnings(kindtest.Parse(t, storage.StorageClass(), `{allowedTopologies: [{matchLabelExpressions: [{key: zone}, {key: failure-domain.beta.kubernetes.io/zone}]}]}`))
+	if len(got) != 1 || got[0] != `allowedTopologies[0].matchLabelExpressions[1]: deprecated since v1.17; use "topology.kubernetes.io/zone" instead` {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestStorageClassTable(t *testing.T) {
 	const want = `NAME             PROVISIONER        RECLAIMPOLICY   VOLUMEBINDINGMODE   ALLOWVOLUMEEXPANSION   AGE
 fast (default)   example.com/disk   Delete          Immediate           true                   5m
+old (default)    example.com/disk   Delete          Immediate           false                  5m
+slow             example.com/disk   Delete          Immediate           false                  5m
 `
 	k := storage.StorageClass()
 	obj := kindtest.Created(t, k, `{metadata: {name: fast, annotations: {storageclass.kubernetes.io/is-default-class: "true"}}, provisioner: example.com/disk, allowVolumeExpansion: true}`)
-	if d := cmp.Diff(want, kindtest.Table(t, k, obj)); d != "" {
+	if d := cmp.Diff(want, kindtest.Table(t, k, obj,
+		kindtest.Created(t, k, `{metadata: {name: old, annotations: {storageclass.beta.kubernetes.io/is-default-class: "true"}}, provisioner: example.com/disk}`),
+		kindtest.Created(t, k, `{metadata: {name: slow, annotations: {storageclass.kubernetes.io/is-default-class: "false"}}, provisioner: example.com/disk}`))); d != "" {
 		t.Error(d)
 	}
 }

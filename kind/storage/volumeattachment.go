@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"math"
 	"time"
 
 	storagev1 "k8s.io/api/storage/v1"
@@ -8,6 +9,7 @@ import (
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"sampan/kind"
@@ -38,12 +40,16 @@ func VolumeAttachment() *kind.Kind {
 			return errs
 		},
 
-		PrepareStatus:  func(a, old *storagev1.VolumeAttachment) { a.Spec = *old.Spec.DeepCopy() },
+		// Whoever says how far it is says nothing else, not even in the metadata.
+		PrepareStatus: func(a, old *storagev1.VolumeAttachment) {
+			a.Spec = *old.Spec.DeepCopy()
+			metav1.ResetObjectMetaForStatus(&a.ObjectMeta, old.ObjectMeta.DeepCopy())
+		},
 		ValidateStatus: validateAttachmentStatus,
 
 		Columns: []metav1.TableColumnDefinition{
 			kind.NameColumn(),
-			kind.Column("Attacher", "string", "Driver that attaches the volume."),
+			{Name: "Attacher", Type: "string", Format: "name", Description: "Driver that attaches the volume."},
 			kind.Column("PV", "string", "Volume that is attached."),
 			kind.Column("Node", "string", "Node that it is attached to."),
 			kind.Column("Attached", "boolean", "Whether it is."),
@@ -71,6 +77,11 @@ func validateAttachment(a *storagev1.VolumeAttachment) field.ErrorList {
 	case name != nil && *name == "":
 		errs = append(errs, field.Required(source.Child("persistentVolumeName"), "must specify non empty persistentVolumeName"))
 	}
+	if name != nil {
+		for _, msg := range apivalidation.NameIsDNSSubdomain(*name, false) {
+			errs = append(errs, field.Invalid(source.Child("persistentVolumeName"), *name, msg))
+		}
+	}
 	for _, msg := range apivalidation.NameIsDNSSubdomain(a.Spec.NodeName, false) {
 		errs = append(errs, field.Invalid(path.Child("nodeName"), a.Spec.NodeName, msg))
 	}
@@ -91,8 +102,14 @@ func validateAttachmentStatus(a, _ *storagev1.VolumeAttachment) field.ErrorList 
 		name string
 		err  *storagev1.VolumeError
 	}{{"attachError", s.AttachError}, {"detachError", s.DetachError}} {
-		if f.err != nil && len(f.err.Message) > maxVolumeError {
-			errs = append(errs, field.TooLong(path.Child(f.name, "message"), "", maxVolumeError))
+		if f.err == nil {
+			continue
+		}
+		if len(f.err.Message) > maxVolumeError {
+			errs = append(errs, field.TooLong(path.Child(f.name, "message"), "", maxAttachMetadata)) // as upstream counts
+		}
+		if code := f.err.ErrorCode; code != nil && *code < 0 {
+			errs = append(errs, field.Invalid(path.Child(f.name, "errorCode"), *code, validation.InclusiveRangeError(0, math.MaxInt32)))
 		}
 	}
 	return errs

@@ -1,0 +1,69 @@
+package storage_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	storagev1 "k8s.io/api/storage/v1"
+
+	"sampan/kind/kindtest"
+	"sampan/kind/storage"
+)
+
+const attachment = `{spec: {attacher: example.com, nodeName: n1, source: {persistentVolumeName: v}}}`
+
+func TestVolumeAttachmentValidation(t *testing.T) {
+	k := storage.VolumeAttachment()
+	for _, c := range []struct {
+		patch string
+		want  []string
+	}{
+		{`{}`, nil},
+		{`{spec: {attacher: null}}`, []string{`spec.attacher: Required value`, `spec.attacher: Invalid value: ""`}},
+		{`{spec: {nodeName: "a b"}}`, []string{`spec.nodeName: Invalid value: "a b": a lowercase RFC 1123 subdomain must consist of`}},
+		{`{spec: {source: {persistentVolumeName: null}}}`, []string{"spec.source: Required value: must specify exactly one of inlineVolumeSpec and persistentVolumeName"}},
+		{`{spec: {source: {persistentVolumeName: ""}}}`, []string{"spec.source.persistentVolumeName: Required value: must specify non empty persistentVolumeName",
+			`spec.source.persistentVolumeName: Invalid value: "": a lowercase RFC 1123 subdomain must consist of`}},
+		{`{spec: {source: {persistentVolumeName: A}}}`, []string{`spec.source.persistentVolumeName: Invalid value: "A": a lowercase RFC 1123 subdomain must consist of`}},
+		{`{spec: {source: {inlineVolumeSpec: {}}}}`, []string{"spec.source: Forbidden: must specify exactly one of inlineVolumeSpec and persistentVolumeName"}},
+	} {
+		t.Run(c.patch, func(t *testing.T) { kindtest.Check(t, kindtest.Create(t, k, attachment, c.patch), c.want...) })
+	}
+	_, errs := kindtest.Update(t, k, kindtest.Created(t, k, attachment), `{spec: {nodeName: m}}`)
+	kindtest.Check(t, errs, `spec: Invalid value: {"attacher":"example.com","source":{"persistentVolumeName":"v"},"nodeName":"m"}: field is immutable`)
+}
+
+func TestVolumeAttachmentStatus(t *testing.T) {
+	k := storage.VolumeAttachment()
+	for _, c := range []struct {
+		patch string
+		want  []string
+	}{
+		{`{status: {attached: true, attachmentMetadata: {a: b}, attachError: {message: m, errorCode: 0}}}`, nil},
+		{`{status: {attachmentMetadata: {a: ` + strings.Repeat("b", 256<<10) + `}}}`, []string{"status.attachmentMetadata: Too long: may not be more than 262144 bytes"}},
+		{`{status: {detachError: {message: ` + strings.Repeat("m", 1025) + `}}}`, []string{"status.detachError.message: Too long: may not be more than 262144 bytes"}},
+		{`{status: {attachError: {errorCode: -1}}}`, []string{"status.attachError.errorCode: Invalid value: -1: must be between 0 and 2147483647, inclusive"}},
+	} {
+		obj := kindtest.Parse(t, k, attachment, c.patch)
+		kindtest.Check(t, k.Status.Validate(obj, obj), c.want...)
+	}
+	old := kindtest.Created(t, k, attachment)
+	next := kindtest.Parse(t, k, attachment, `{metadata: {labels: {a: b}, finalizers: [example.com/x]}, spec: {nodeName: m}, status: {attached: true}}`).(*storagev1.VolumeAttachment)
+	k.Status.PrepareUpdate(next, old)
+	if !next.Status.Attached || next.Spec.NodeName != "n1" || next.Labels != nil || next.Finalizers != nil {
+		t.Errorf("more than the status changed: %+v", next)
+	}
+	if got := kindtest.Created(t, k, attachment, `{status: {attached: true}}`).(*storagev1.VolumeAttachment); got.Status.Attached {
+		t.Error("created with a status")
+	}
+}
+
+func TestVolumeAttachmentTable(t *testing.T) {
+	k := storage.VolumeAttachment()
+	if d := cmp.Diff(`NAME   ATTACHER      PV   NODE   ATTACHED   AGE
+a      example.com   v    n1     true       5m
+`, kindtest.Table(t, k, kindtest.Parse(t, k, attachment, `{status: {attached: true}}`))); d != "" {
+		t.Error(d)
+	}
+}
