@@ -1,12 +1,13 @@
 package coordination
 
 import (
+	"strings"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
-	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"sampan/kind"
@@ -49,12 +50,26 @@ func validateLease(l *coordinationv1.Lease) field.ErrorList {
 		errs = append(errs, core.NonNegative(path.Child("leaseTransitions"), n)...)
 	}
 	if spec.Strategy != nil {
-		for _, msg := range apivalidation.NameIsDNSSubdomain(string(*spec.Strategy), false) {
-			errs = append(errs, field.Invalid(path.Child("strategy"), *spec.Strategy, msg))
-		}
+		errs = append(errs, validateStrategy(*spec.Strategy, path.Child("strategy", "strategy"))...) // upstream's path
 	}
 	if spec.PreferredHolder != nil && *spec.PreferredHolder != "" && (spec.Strategy == nil || *spec.Strategy == "") {
-		errs = append(errs, field.Forbidden(path.Child("preferredHolder"), "may only be specified when `strategy` is defined"))
+		errs = append(errs, field.Forbidden(path.Child("preferredHolder"), "may only be specified if `strategy` is defined"))
+	}
+	return errs
+}
+
+// validateStrategy checks how the next holder is chosen: in Kubernetes' one way, or in one of somebody's own, whose name
+// has a domain.
+func validateStrategy(s coordinationv1.CoordinatedLeaseStrategy, path *field.Path) field.ErrorList {
+	if !strings.Contains(string(s), "/") {
+		if s == coordinationv1.OldestEmulationVersion {
+			return nil
+		}
+		return field.ErrorList{field.NotSupported(path, s, []coordinationv1.CoordinatedLeaseStrategy{coordinationv1.OldestEmulationVersion})}
+	}
+	var errs field.ErrorList
+	for _, msg := range validation.IsQualifiedName(string(s)) {
+		errs = append(errs, field.Invalid(path, s, msg))
 	}
 	return errs
 }

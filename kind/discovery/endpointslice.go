@@ -1,6 +1,7 @@
 package discovery
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -9,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -25,6 +27,7 @@ const (
 	maxEndpoints = 1000
 	maxAddresses = 100
 	maxPorts     = 20000
+	maxHints     = 8
 )
 
 // EndpointSlice returns the kind EndpointSlice.
@@ -51,7 +54,15 @@ func EndpointSlice() *kind.Kind {
 				AddressType: s.AddressType, Endpoints: s.Endpoints, Ports: s.Ports,
 			}
 		},
+		// deprecatedTopology is of an older version, and not written any more in this one.
+		PrepareCreate: dropTopology,
+		PrepareUpdate: func(s, old *discoveryv1.EndpointSlice) {
+			if !equality.Semantic.DeepEqual(s.Endpoints, old.Endpoints) {
+				dropTopology(s)
+			}
+		},
 		Validate: validateSlice,
+		Warnings: sliceWarnings,
 		ValidateUpdate: func(s, old *discoveryv1.EndpointSlice) field.ErrorList {
 			return append(validateSlice(s), apivalidation.ValidateImmutableField(s.AddressType, old.AddressType, field.NewPath("addressType"))...)
 		},
@@ -67,6 +78,12 @@ func EndpointSlice() *kind.Kind {
 			return []any{s.Name, string(s.AddressType), portsText(s.Ports), addressesText(s.Endpoints), kind.Age(s, now)}
 		},
 	}.Kind()
+}
+
+func dropTopology(s *discoveryv1.EndpointSlice) {
+	for i := range s.Endpoints {
+		s.Endpoints[i].DeprecatedTopology = nil
+	}
 }
 
 func validateSlice(s *discoveryv1.EndpointSlice) field.ErrorList {
@@ -102,6 +119,41 @@ func validateEndpoints(s *discoveryv1.EndpointSlice, path *field.Path) field.Err
 			for _, msg := range validation.IsDNS1123Label(*e.Hostname) {
 				errs = append(errs, field.Invalid(p.Child("hostname"), *e.Hostname, msg))
 			}
+		}
+		if e.Hints != nil {
+			errs = append(errs, validateHints(e.Hints, p.Child("hints"))...)
+		}
+	}
+	return errs
+}
+
+// validateHints checks for which zones and nodes an endpoint is meant.
+func validateHints(h *discoveryv1.EndpointHints, path *field.Path) field.ErrorList {
+	zones, nodes := make([]string, len(h.ForZones)), make([]string, len(h.ForNodes))
+	for i, z := range h.ForZones {
+		zones[i] = z.Name
+	}
+	for i, n := range h.ForNodes {
+		nodes[i] = n.Name
+	}
+	return append(validateHintNames(zones, validation.IsValidLabelValue, path.Child("forZones")),
+		validateHintNames(nodes, validation.IsDNS1123Subdomain, path.Child("forNodes"))...)
+}
+
+func validateHintNames(names []string, check func(string) []string, path *field.Path) field.ErrorList {
+	if len(names) > maxHints {
+		return field.ErrorList{field.TooMany(path, len(names), maxHints)}
+	}
+	var errs field.ErrorList
+	seen := sets.New[string]()
+	for i, name := range names {
+		p := path.Index(i).Child("name")
+		if seen.Has(name) {
+			errs = append(errs, field.Duplicate(p, name))
+		}
+		seen.Insert(name)
+		for _, msg := range check(name) {
+			errs = append(errs, field.Invalid(p, name, msg))
 		}
 	}
 	return errs
@@ -157,13 +209,26 @@ func validatePorts(ports []discoveryv1.EndpointPort, path *field.Path) field.Err
 	return errs
 }
 
+func sliceWarnings(s *discoveryv1.EndpointSlice) []string {
+	var warnings []string
+	if s.AddressType == discoveryv1.AddressTypeFQDN {
+		return append(warnings, "spec.addressType: FQDN endpoints are deprecated")
+	}
+	for i := range s.Endpoints {
+		for j, a := range s.Endpoints[i].Addresses {
+			warnings = append(warnings, validation.GetWarningsForIP(field.NewPath("endpoints").Index(i).Child("addresses").Index(j), a)...)
+		}
+	}
+	return warnings
+}
+
 func portsText(ports []discoveryv1.EndpointPort) string {
 	var list []string
 	for _, p := range ports {
 		switch {
 		case p.Port != nil:
 			list = append(list, strconv.Itoa(int(*p.Port)))
-		case p.Name != nil && *p.Name != "":
+		case p.Name != nil:
 			list = append(list, *p.Name)
 		default:
 			list = append(list, "*")
@@ -182,11 +247,8 @@ func addressesText(endpoints []discoveryv1.Endpoint) string {
 
 func firstThree(list []string) string {
 	const shown = 3
-	if len(list) == 0 {
-		return "<unset>"
-	}
 	if len(list) > shown {
 		return fmt.Sprintf("%s + %d more...", strings.Join(list[:shown], ","), len(list)-shown)
 	}
-	return strings.Join(list, ",")
+	return cmp.Or(strings.Join(list, ","), "<unset>")
 }

@@ -1,9 +1,11 @@
 package discovery_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	discoveryv1 "k8s.io/api/discovery/v1"
 
 	"sampan/kind/discovery"
 	"sampan/kind/kindtest"
@@ -11,6 +13,7 @@ import (
 
 func TestEndpointSliceValidation(t *testing.T) {
 	const slice = `{addressType: IPv4, endpoints: [{addresses: [10.0.0.1]}], ports: [{port: 80}]}`
+	nine := strings.TrimSuffix(strings.Repeat("{name: a},", 9), ",")
 	for _, c := range []struct {
 		name, patch string
 		want        []string
@@ -22,6 +25,25 @@ func TestEndpointSliceValidation(t *testing.T) {
 		{"no address", `{endpoints: [{addresses: []}]}`, []string{`endpoints[0].addresses: Required value: must contain at least 1 address`}},
 		{"loopback", `{endpoints: [{addresses: [127.0.0.1]}]}`, []string{`endpoints[0].addresses[0]: Invalid value: "127.0.0.1": may not be in the loopback range (127.0.0.0/8, ::1/128)`}},
 		{"host name", `{endpoints: [{addresses: [10.0.0.1], hostname: A}]}`, []string{`endpoints[0].hostname: Invalid value: "A": a lowercase RFC 1123 label must consist of`}},
+		{"unknown type", `{addressType: IP, endpoints: []}`, []string{`addressType: Unsupported value: "IP": supported values: "FQDN", "IPv4", "IPv6"`}},
+		{"no IP", `{endpoints: [{addresses: [10.0.0]}]}`, []string{`endpoints[0].addresses[0]: Invalid value: "10.0.0": must be a valid IP address`}},
+		{"six in a four", `{addressType: IPv6}`, []string{`endpoints[0].addresses[0]: Invalid value: "10.0.0.1": must be an IPv6 address`}},
+		{"domain", `{addressType: FQDN, endpoints: [{addresses: [a.example.com]}]}`, nil},
+		{"domain of one part", `{addressType: FQDN, endpoints: [{addresses: [a]}]}`, []string{`endpoints[0].addresses[0]: Invalid value: "a": should be a domain with at least two segments separated by dots`}},
+		{"node name", `{endpoints: [{addresses: [10.0.0.1], nodeName: A}]}`, []string{`endpoints[0].nodeName: Invalid value: "A": a lowercase RFC 1123 subdomain must consist of`}},
+		{"hints", `{endpoints: [{addresses: [10.0.0.1], hints: {forZones: [{name: a}], forNodes: [{name: n.example.com}]}}]}`, nil},
+		{"bad hints", `{endpoints: [{addresses: [10.0.0.1], hints: {forZones: [{name: "a b"}], forNodes: [{name: A}]}}]}`, []string{
+			`endpoints[0].hints.forZones[0].name: Invalid value: "a b": a valid label must be`, `endpoints[0].hints.forNodes[0].name: Invalid value: "A": a lowercase RFC 1123 subdomain must consist of`}},
+		{"hints twice", `{endpoints: [{addresses: [10.0.0.1], hints: {forZones: [{name: a}, {name: a}], forNodes: [{name: m}, {name: m}]}}]}`, []string{
+			`endpoints[0].hints.forZones[1].name: Duplicate value: "a"`, `endpoints[0].hints.forNodes[1].name: Duplicate value: "m"`}},
+		{"nine hints", `{endpoints: [{addresses: [10.0.0.1], hints: {forZones: [` + nine + `], forNodes: [` + nine + `]}}]}`, []string{
+			`endpoints[0].hints.forZones: Too many: 9: must have at most 8 items`, `endpoints[0].hints.forNodes: Too many: 9: must have at most 8 items`}},
+		{"addresses without end", `{endpoints: [{addresses: [` + strings.Repeat("10.0.0.1,", 101) + `]}]}`, []string{`endpoints[0].addresses: Too many: 101: must have at most 100 items`}},
+		{"endpoints without end", `{endpoints: [` + strings.Repeat("{addresses: [10.0.0.1]},", 1001) + `]}`, []string{`endpoints: Too many: 1001: must have at most 1000 items`}},
+		{"ports without end", `{ports: [` + strings.Repeat("{port: 1},", 20001) + `]}`, []string{`ports: Too many: 20001: must have at most 20000 items`}},
+		{"port name", `{ports: [{name: A}]}`, []string{`ports[0].name: Invalid value: "A": a lowercase RFC 1123 label must consist of`}},
+		{"protocol", `{ports: [{protocol: ICMP}]}`, []string{`ports[0].protocol: Unsupported value: "ICMP": supported values: "SCTP", "TCP", "UDP"`}},
+		{"application protocol", `{ports: [{appProtocol: "a b"}]}`, []string{`ports[0].appProtocol: Invalid value: "a b": name part must consist of`}},
 		{"port name twice", `{ports: [{port: 1}, {port: 2}]}`, []string{`ports[1].name: Duplicate value: ""`}},
 		{"port range", `{ports: [{port: 70000}]}`, []string{`ports[0].port: Invalid value: 70000: must be between 1 and 65535, inclusive`}},
 	} {
@@ -40,6 +62,34 @@ func TestEndpointSliceValidation(t *testing.T) {
 	next, _ = kindtest.Update(t, discovery.EndpointSlice(), old, `{endpoints: []}`)
 	if next.GetGeneration() != 2 {
 		t.Errorf("after a change of endpoints the generation is %d", next.GetGeneration())
+	}
+}
+
+func TestDeprecatedTopologyIsNotWritten(t *testing.T) {
+	k := discovery.EndpointSlice()
+	const written = `{addressType: IPv4, endpoints: [{addresses: [10.0.0.1], deprecatedTopology: {zone: a}}]}`
+	made := kindtest.Created(t, k, written).(*discoveryv1.EndpointSlice)
+	if made.Endpoints[0].DeprecatedTopology != nil {
+		t.Errorf("created with %v", made.Endpoints[0].DeprecatedTopology)
+	}
+	old := kindtest.Parse(t, k, written).(*discoveryv1.EndpointSlice) // stored by a server of old
+	for patch, want := range map[string]int{`{metadata: {labels: {a: b}}}`: 1, `{endpoints: [{addresses: [10.0.0.2], deprecatedTopology: {zone: a}}]}`: 0} {
+		next, _ := kindtest.Update(t, k, old, patch)
+		if got := next.(*discoveryv1.EndpointSlice).Endpoints[0].DeprecatedTopology; len(got) != want {
+			t.Errorf("%s: %v", patch, got)
+		}
+	}
+}
+
+func TestEndpointSliceWarnings(t *testing.T) {
+	for slice, want := range map[string]string{
+		`{addressType: IPv4, endpoints: [{addresses: [10.0.0.1]}]}`:         "",
+		`{addressType: FQDN, endpoints: [{addresses: [a.b]}]}`:              "spec.addressType: FQDN endpoints are deprecated",
+		`{addressType: IPv6, endpoints: [{addresses: ["2001:db8::0001"]}]}`: `endpoints[0].addresses[0]: IPv6 address "2001:db8::0001" should be in RFC 5952 canonical format ("2001:db8::1")`,
+	} {
+		if got := strings.Join(discovery.EndpointSlice().Warnings(kindtest.Parse(t, discovery.EndpointSlice(), slice)), "; "); got != want {
+			t.Errorf("%s: %q", slice, got)
+		}
 	}
 }
 
