@@ -4,8 +4,10 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"sampan/kind"
+	"sampan/kind/core"
 )
 
 // A Namespace is deleted in two steps, as upstream does it: DELETE marks it Terminating, its content is removed by
@@ -27,15 +29,16 @@ func markTerminating(obj kind.Object) {
 	}
 }
 
-// prepareFinalize makes next the stored Namespace with next's spec.finalizers, in place.
-func prepareFinalize(r request, next, cur kind.Object) error {
+// prepareFinalize makes next the stored Namespace with next's spec.finalizers, in place, and returns what is wrong with
+// them.
+func prepareFinalize(r request, next, cur kind.Object) (field.ErrorList, error) {
 	ns, ok := next.(*corev1.Namespace)
 	if !ok {
-		return errNoSubresource(r)
+		return nil, errNoSubresource(r)
 	}
 	old := cur.(*corev1.Namespace)
 	finalizers := slices.Clone(ns.Spec.Finalizers)
 	old.DeepCopyInto(ns)
 	ns.Spec.Finalizers = finalizers
-	return nil
+	return core.ValidateFinalize(ns), nil
 }

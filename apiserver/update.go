@@ -102,11 +102,15 @@ func (s *Server) legalise(r request, next, cur kind.Object, snap *view.Snapshot)
 	case "", "scale":
 		k.PrepareUpdate(next, cur)
 		errs = append(s.serviceFamilies(next, cur), k.ValidateUpdate(next, cur)...)
+		if r.version != nil && r.version.ValidateUpdate != nil {
+			errs = append(errs, r.version.ValidateUpdate(next, cur)...)
+		}
 		for _, w := range k.WarningsForUpdate(next, cur) {
 			r.warning(w)
 		}
 	case "finalize":
-		if err := prepareFinalize(r, next, cur); err != nil {
+		var err error
+		if errs, err = prepareFinalize(r, next, cur); err != nil {
 			return err
 		}
 	case "binding": // the change was made from cur by this package

@@ -25,6 +25,9 @@ type Version struct {
 	// Validate checks, on creation, what only writers of this version must heed. shown is in this version, with
 	// defaults not yet set. May be nil.
 	Validate func(shown Object) field.ErrorList
+	// ValidateUpdate checks, on a change, what only writers of this version must heed. Both objects are stored ones, with
+	// defaults set. May be nil.
+	ValidateUpdate func(stored, old Object) field.ErrorList
 	// Field returns the kind's name of a selectable field of this version, or "" if there is none. Nil means that the
 	// names are the same.
 	Field func(name string) string

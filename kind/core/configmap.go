@@ -28,7 +28,7 @@ func ConfigMap() *kind.Kind {
 
 		Columns: []metav1.TableColumnDefinition{
 			kind.NameColumn(),
-			kind.Column("Data", "integer", "Number of keys."),
+			kind.Column("Data", "string", "Number of keys."),
 			kind.AgeColumn(),
 		},
 		Row: func(cm *corev1.ConfigMap, now time.Time) []any {
@@ -56,7 +56,7 @@ func validateConfigMap(cm *corev1.ConfigMap) field.ErrorList {
 		size += len(cm.BinaryData[key])
 	}
 	if size > maxDataSize {
-		errs = append(errs, field.TooLong(field.NewPath(""), cm, maxDataSize))
+		errs = append(errs, field.TooLong(field.NewPath(""), "", maxDataSize))
 	}
 	return errs
 }

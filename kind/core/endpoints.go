@@ -36,9 +36,7 @@ func Endpoints() *kind.Kind {
 		},
 		Validate:       validateEndpoints,
 		ValidateUpdate: func(e, _ *corev1.Endpoints) field.ErrorList { return validateEndpoints(e) },
-		Warnings: func(*corev1.Endpoints) []string {
-			return []string{"v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"}
-		},
+		Warnings:       endpointsWarnings,
 
 		Columns: []metav1.TableColumnDefinition{
 			kind.NameColumn(),
@@ -84,16 +82,31 @@ func validateEndpoints(e *corev1.Endpoints) field.ErrorList {
 
 func validateAddress(a corev1.EndpointAddress, path *field.Path) field.ErrorList {
 	errs := validation.IsValidIPForLegacyField(path.Child("ip"), a.IP, true, nil)
+	if len(errs) == 0 {
+		errs = PublicAddress(path.Child("ip"), a.IP)
+	}
 	if a.Hostname != "" {
 		errs = append(errs, dnsLabel(path.Child("hostname"), a.Hostname)...)
 	}
 	if a.NodeName != nil {
 		errs = append(errs, invalids(path.Child("nodeName"), *a.NodeName, validation.IsDNS1123Subdomain(*a.NodeName))...)
 	}
-	if len(errs) > 0 {
-		return errs
+	return errs
+}
+
+func endpointsWarnings(e *corev1.Endpoints) []string {
+	warnings := []string{"v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"}
+	for i := range e.Subsets {
+		for _, list := range []struct {
+			name      string
+			addresses []corev1.EndpointAddress
+		}{{"addresses", e.Subsets[i].Addresses}, {"notReadyAddresses", e.Subsets[i].NotReadyAddresses}} {
+			for j, a := range list.addresses {
+				warnings = append(warnings, validation.GetWarningsForIP(field.NewPath("subsets").Index(i).Child(list.name).Index(j).Child("ip"), a.IP)...)
+			}
+		}
 	}
-	return append(errs, PublicAddress(path.Child("ip"), a.IP)...)
+	return warnings
 }
 
 // PublicAddress refuses addresses that mean another machine on every machine, so that an endpoint cannot be
@@ -143,5 +156,8 @@ func endpointsText(e *corev1.Endpoints) string {
 	if n > shown {
 		text += fmt.Sprintf(" + %d more...", n-shown)
 	}
-	return orNone(text)
+	if len(e.Subsets) == 0 {
+		return "<none>"
+	}
+	return text // none are ready
 }

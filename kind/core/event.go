@@ -1,10 +1,12 @@
 package core
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/validate/content"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -22,6 +24,8 @@ func Event() *kind.Kind {
 		New:            func() *corev1.Event { return new(corev1.Event) },
 		NewList:        func() runtime.Object { return new(corev1.EventList) },
 
+		// Names follow those of objects, some of which are no domain names.
+		ValidateName:   pathSegment,
 		Validate:       validateEvent,
 		ValidateUpdate: func(e, _ *corev1.Event) field.ErrorList { return validateEvent(e) },
 
@@ -43,22 +47,32 @@ func Event() *kind.Kind {
 	}.Kind()
 }
 
+func pathSegment(name string, prefix bool) []string {
+	if prefix {
+		return content.IsPathSegmentPrefix(name)
+	}
+	return content.IsPathSegmentName(name)
+}
+
 // validateEvent holds events of the older form to the namespace of their object, and those of the newer
 // (eventTime set, KEP-383) to its required fields too.
 func validateEvent(e *corev1.Event) field.ErrorList {
 	var errs field.ErrorList
-	ns := e.InvolvedObject.Namespace
-	if ns != e.Namespace && !(ns == "" && e.Namespace == metav1.NamespaceDefault) {
-		errs = append(errs, field.Invalid(field.NewPath("involvedObject", "namespace"), ns, "does not match event.namespace"))
-	}
+	ns, path := e.InvolvedObject.Namespace, field.NewPath("involvedObject", "namespace")
+	const mismatch = "does not match event.namespace"
 	if e.EventTime.IsZero() {
+		if ns != e.Namespace && !(ns == "" && e.Namespace == metav1.NamespaceDefault) {
+			errs = append(errs, field.Invalid(path, ns, mismatch))
+		}
 		return errs
+	}
+	if ns == "" && e.Namespace != metav1.NamespaceDefault && e.Namespace != metav1.NamespaceSystem {
+		errs = append(errs, field.Invalid(path, ns, mismatch))
 	}
 	if e.ReportingController == "" {
 		errs = append(errs, field.Required(field.NewPath("reportingController"), ""))
-	} else {
-		errs = append(errs, qualifiedName(field.NewPath("reportingController"), e.ReportingController)...)
 	}
+	errs = append(errs, qualifiedName(field.NewPath("reportingController"), e.ReportingController)...)
 	for _, f := range []struct {
 		name, value string
 		max         int
@@ -73,7 +87,7 @@ func validateEvent(e *corev1.Event) field.ErrorList {
 		case f.required && f.value == "":
 			errs = append(errs, field.Required(field.NewPath(f.name), ""))
 		case len(f.value) > f.max:
-			errs = append(errs, field.TooLong(field.NewPath(f.name), "", f.max))
+			errs = append(errs, field.Invalid(field.NewPath(f.name), "", fmt.Sprintf("can have at most %d characters", f.max)))
 		}
 	}
 	return errs

@@ -3,8 +3,11 @@ package core
 import (
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"sampan/kind"
@@ -20,7 +23,10 @@ func eventVersion() kind.Version {
 		Shown:    func(obj kind.Object) kind.Object { return newerEvent(obj.(*corev1.Event)) },
 		Stored:   func(obj kind.Object) kind.Object { return olderEvent(obj.(*eventsv1.Event)) },
 		Validate: func(obj kind.Object) field.ErrorList { return validateNewerEvent(obj.(*eventsv1.Event)) },
-		Field:    newerEventField,
+		ValidateUpdate: func(obj, old kind.Object) field.ErrorList {
+			return validateNewerEventUpdate(obj.(*corev1.Event), old.(*corev1.Event))
+		},
+		Field: newerEventField,
 	}
 }
 
@@ -73,6 +79,12 @@ func olderEvent(e *eventsv1.Event) *corev1.Event {
 // validateNewerEvent holds writers of the newer form to its fields; the paths are those of the older, as upstream's are.
 func validateNewerEvent(e *eventsv1.Event) field.ErrorList {
 	var errs field.ErrorList
+	if e.Name != "" {
+		errs = invalids(field.NewPath("metadata", "name"), e.Name, validation.IsDNS1123Subdomain(e.Name))
+	}
+	if s := e.Series; s != nil {
+		errs = append(errs, validateSeries(s.Count, s.LastObservedTime)...)
+	}
 	if e.EventTime.IsZero() {
 		errs = append(errs, field.Required(field.NewPath("eventTime"), ""))
 	}
@@ -90,6 +102,46 @@ func validateNewerEvent(e *eventsv1.Event) field.ErrorList {
 	}
 	if e.DeprecatedSource != (corev1.EventSource{}) {
 		errs = append(errs, field.Invalid(field.NewPath("source"), "", "needs to be unset"))
+	}
+	return errs
+}
+
+func validateSeries(count int32, last metav1.MicroTime) field.ErrorList {
+	var errs field.ErrorList
+	if count < 2 {
+		errs = append(errs, field.Invalid(field.NewPath("series.count"), "", "should be at least 2"))
+	}
+	if last.IsZero() {
+		errs = append(errs, field.Required(field.NewPath("series.lastObservedTime"), ""))
+	}
+	return errs
+}
+
+// validateNewerEventUpdate lets an event be repeated, and nothing else about it change.
+func validateNewerEventUpdate(e, old *corev1.Event) field.ErrorList {
+	var errs field.ErrorList
+	if s := e.Series; s != nil && !equality.Semantic.DeepEqual(s, old.Series) {
+		errs = validateSeries(s.Count, s.LastObservedTime)
+	}
+	for _, f := range []struct {
+		name    string
+		is, was any
+	}{
+		{"involvedObject", e.InvolvedObject, old.InvolvedObject},
+		{"reason", e.Reason, old.Reason},
+		{"message", e.Message, old.Message},
+		{"source", e.Source, old.Source},
+		{"firstTimestamp", e.FirstTimestamp, old.FirstTimestamp},
+		{"lastTimestamp", e.LastTimestamp, old.LastTimestamp},
+		{"count", e.Count, old.Count},
+		{"type", e.Type, old.Type},
+		{"eventTime", e.EventTime, old.EventTime},
+		{"action", e.Action, old.Action},
+		{"related", e.Related, old.Related},
+		{"reportingController", e.ReportingController, old.ReportingController},
+		{"reportingInstance", e.ReportingInstance, old.ReportingInstance},
+	} {
+		errs = append(errs, apivalidation.ValidateImmutableField(f.is, f.was, field.NewPath(f.name))...)
 	}
 	return errs
 }

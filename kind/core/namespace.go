@@ -23,6 +23,9 @@ func Namespace() *kind.Kind {
 		NewList: func() runtime.Object { return new(corev1.NamespaceList) },
 
 		Default: func(ns *corev1.Namespace) {
+			if ns.Status.Phase == "" {
+				ns.Status.Phase = corev1.NamespaceActive
+			}
 			// The name is a label too, so that selectors can find a namespace by name (KEP-2161).
 			if ns.Name == "" {
 				return
@@ -48,11 +51,8 @@ func Namespace() *kind.Kind {
 
 		ValidateName: apivalidation.NameIsDNSLabel,
 		Validate: func(ns *corev1.Namespace) field.ErrorList {
-			var errs field.ErrorList
-			for i, f := range ns.Spec.Finalizers {
-				errs = append(errs, apivalidation.ValidateFinalizerName(string(f), field.NewPath("spec", "finalizers").Index(i))...)
-			}
-			return errs
+			path := field.NewPath("spec", "finalizers")
+			return validateFinalizers(ns, func(int) *field.Path { return path })
 		},
 
 		PrepareStatus: func(ns, old *corev1.Namespace) { ns.Spec.Finalizers = old.DeepCopy().Spec.Finalizers },
@@ -79,4 +79,18 @@ func Namespace() *kind.Kind {
 			return fields.Set{"status.phase": string(ns.Status.Phase)}
 		},
 	}.Kind()
+}
+
+// ValidateFinalize checks what may be written through the finalize subresource.
+func ValidateFinalize(ns *corev1.Namespace) field.ErrorList {
+	return validateFinalizers(ns, field.NewPath("spec", "finalizers").Index)
+}
+
+func validateFinalizers(ns *corev1.Namespace, at func(i int) *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for i, f := range ns.Spec.Finalizers {
+		errs = append(errs, apivalidation.ValidateFinalizerName(string(f), at(i))...)
+		errs = append(errs, kind.ValidateOwnFinalizer(string(f), at(i))...)
+	}
+	return errs
 }

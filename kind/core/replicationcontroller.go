@@ -1,6 +1,7 @@
 package core
 
 import (
+	"fmt"
 	"maps"
 	"strconv"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"sampan/kind"
@@ -32,10 +34,17 @@ func ReplicationController() *kind.Kind {
 		Validate:       validateReplicationController,
 		ValidateUpdate: func(rc, _ *corev1.ReplicationController) field.ErrorList { return validateReplicationController(rc) },
 		Warnings: func(rc *corev1.ReplicationController) []string {
-			if rc.Spec.Template == nil {
+			var warnings []string
+			if msgs := validation.IsDNS1123Label(rc.Name); len(msgs) > 0 {
+				warnings = append(warnings, fmt.Sprintf("metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is recommended: %v", msgs))
+			}
+			return append(warnings, templateWarnings(rc)...)
+		},
+		UpdateWarnings: func(rc, old *corev1.ReplicationController) []string {
+			if rc.Generation == old.Generation {
 				return nil
 			}
-			return PodTemplateWarnings(rc.Spec.Template, field.NewPath("spec", "template"))
+			return templateWarnings(rc)
 		},
 
 		PrepareStatus:  func(rc, old *corev1.ReplicationController) { rc.Spec = *old.Spec.DeepCopy() },
@@ -72,6 +81,13 @@ func ReplicationController() *kind.Kind {
 			return fields.Set{"status.replicas": strconv.Itoa(int(rc.Status.Replicas))}
 		},
 	}.Kind()
+}
+
+func templateWarnings(rc *corev1.ReplicationController) []string {
+	if rc.Spec.Template == nil {
+		return nil
+	}
+	return PodTemplateWarnings(rc.Spec.Template, field.NewPath("spec", "template"))
 }
 
 func replicasOf(rc *corev1.ReplicationController) int32 {

@@ -2,6 +2,7 @@ package core
 
 import (
 	"bytes"
+	"crypto/tls"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -25,19 +26,23 @@ func Secret() *kind.Kind {
 		New:     func() *corev1.Secret { return new(corev1.Secret) },
 		NewList: func() runtime.Object { return new(corev1.SecretList) },
 
-		Default: defaultSecret,
-		PrepareUpdate: func(s, old *corev1.Secret) {
-			if len(s.Type) == 0 {
-				s.Type = old.Type
-			}
-		},
+		Default:        defaultSecret,
 		Validate:       validateSecret,
 		ValidateUpdate: validateSecretUpdate,
+		Warnings: func(s *corev1.Secret) []string {
+			if s.Type != corev1.SecretTypeTLS {
+				return nil
+			}
+			if _, err := tls.X509KeyPair(s.Data[corev1.TLSCertKey], s.Data[corev1.TLSPrivateKeyKey]); err != nil {
+				return []string{err.Error()}
+			}
+			return nil
+		},
 
 		Columns: []metav1.TableColumnDefinition{
 			kind.NameColumn(),
 			kind.Column("Type", "string", "What the secret is for, and so which keys it has."),
-			kind.Column("Data", "integer", "Number of keys."),
+			kind.Column("Data", "string", "Number of keys."),
 			kind.AgeColumn(),
 		},
 		Row: func(s *corev1.Secret, now time.Time) []any {
@@ -80,9 +85,12 @@ func validateSecret(s *corev1.Secret) field.ErrorList {
 		return true
 	}
 	isJSON := func(key string) {
+		if !need(key) {
+			return
+		}
 		// The value is a secret, so it is not repeated in the message.
-		if need(key) && !json.Valid(s.Data[key]) {
-			errs = append(errs, field.Invalid(data.Key(key), "<secret contents redacted>", "invalid character or unexpected end of JSON input"))
+		if err := json.Unmarshal(s.Data[key], &map[string]any{}); err != nil {
+			errs = append(errs, field.Invalid(data.Key(key), "<secret contents redacted>", err.Error()))
 		}
 	}
 	switch s.Type {

@@ -22,9 +22,12 @@ func ServiceAccount() *kind.Kind {
 		PrepareCreate: func(sa *corev1.ServiceAccount) { onlySecretNames(sa) },
 		PrepareUpdate: func(sa, _ *corev1.ServiceAccount) { onlySecretNames(sa) },
 
+		Warnings:       func(sa *corev1.ServiceAccount) []string { return mountableWarning(sa, nil) },
+		UpdateWarnings: mountableWarning,
+
 		Columns: []metav1.TableColumnDefinition{
 			kind.NameColumn(),
-			kind.Column("Secrets", "integer", "Number of secrets that pods of this account may use."),
+			kind.Column("Secrets", "string", "Number of secrets that pods of this account may use."),
 			kind.AgeColumn(),
 		},
 		Row: func(sa *corev1.ServiceAccount, now time.Time) []any {
@@ -37,4 +40,20 @@ func onlySecretNames(sa *corev1.ServiceAccount) {
 	for i := range sa.Secrets {
 		sa.Secrets[i] = corev1.ObjectReference{Name: sa.Secrets[i].Name}
 	}
+}
+
+// enforceMountable was to keep pods of an account to the secrets that the account lists.
+const enforceMountable = "kubernetes.io/enforce-mountable-secrets"
+
+// mountableWarning is for those who newly set what has gone out of use. old is nil for a new account.
+func mountableWarning(sa, old *corev1.ServiceAccount) []string {
+	if old != nil {
+		if _, ok := old.Annotations[enforceMountable]; ok {
+			return nil
+		}
+	}
+	if _, ok := sa.Annotations[enforceMountable]; !ok {
+		return nil
+	}
+	return []string{"metadata.annotations[" + enforceMountable + "]: deprecated in v1.32+; prefer separate namespaces to isolate access to mounted secrets"}
 }
