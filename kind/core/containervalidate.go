@@ -2,11 +2,8 @@ package core
 
 import (
 	"fmt"
-	"path"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
@@ -31,125 +28,210 @@ func roleOf(c *corev1.Container, init bool) containerRole {
 	}
 }
 
-func validateContainers(spec *corev1.PodSpec, volumes map[string]corev1.VolumeSource, fp *field.Path) field.ErrorList {
+func (pod *podRules) validateContainers(path *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	names := sets.New[string]()
-	check := func(list []corev1.Container, init bool, p *field.Path) {
-		hostPorts := sets.New[string]()
-		for i := range list {
-			c, p := &list[i], p.Index(i)
-			if names.Has(c.Name) {
-				errs = append(errs, field.Duplicate(p.Child("name"), c.Name))
-			} else if c.Name != "" {
-				names.Insert(c.Name)
-			}
-			errs = append(errs, validateContainer(c, roleOf(c, init), spec, volumes, p)...)
-			if init {
-				hostPorts = sets.New[string]() // init containers run one after the other
-			}
-			errs = append(errs, hostPortConflicts(c, hostPorts, p.Child("ports"))...)
+	if len(pod.Containers) == 0 {
+		errs = append(errs, field.Required(path.Child("containers"), ""))
+	}
+	names := make(map[string]bool, len(pod.Containers)+len(pod.InitContainers))
+	check := func(c *corev1.Container, role containerRole, p *field.Path) {
+		errs = append(errs, pod.validateContainer(c, p)...)
+		if names[c.Name] {
+			errs = append(errs, field.Duplicate(p.Child("name"), c.Name))
+		}
+		if c.Name != "" {
+			names[c.Name] = true
+		}
+		errs = append(errs, validateContainerRestart(c, p)...)
+		if role == initContainer {
+			errs = append(errs, onlyInLongRunning(c, p)...)
+		} else {
+			errs = append(errs, pod.validateHooks(c, p)...)
 		}
 	}
-	if len(spec.Containers) == 0 {
-		errs = append(errs, field.Required(fp.Child("containers"), ""))
+	list := path.Child("containers")
+	for i := range pod.Containers {
+		check(&pod.Containers[i], mainContainer, list.Index(i))
 	}
-	check(spec.Containers, false, fp.Child("containers"))
-	check(spec.InitContainers, true, fp.Child("initContainers"))
-	return append(errs, validateEphemeralContainers(spec, volumes, names, fp.Child("ephemeralContainers"))...)
+	errs = append(errs, hostPortConflicts(pod.Containers, 0, list)...)
+	if len(pod.InitContainers) > 0 {
+		list = path.Child("initContainers")
+	}
+	for i := range pod.InitContainers {
+		c := &pod.InitContainers[i]
+		check(c, roleOf(c, true), list.Index(i))
+		errs = append(errs, hostPortConflicts(pod.InitContainers[i:i+1], i, list)...) // they run one after the other
+	}
+	if len(pod.EphemeralContainers) == 0 {
+		return errs
+	}
+	return append(errs, pod.validateEphemeralContainers(names, path.Child("ephemeralContainers"))...)
 }
 
-func hostPortConflicts(c *corev1.Container, taken sets.Set[string], fp *field.Path) field.ErrorList {
+// hostPortConflicts refuses a host port that two of the containers want. first is the index of the first one.
+func hostPortConflicts(containers []corev1.Container, first int, list *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	for i, port := range c.Ports {
-		if port.HostPort == 0 {
-			continue
+	var taken map[string]bool
+	for i := range containers {
+		for j, port := range containers[i].Ports {
+			if port.HostPort == 0 {
+				continue
+			}
+			key := fmt.Sprintf("%s/%s/%d", port.Protocol, port.HostIP, port.HostPort)
+			if taken[key] {
+				errs = append(errs, field.Duplicate(list.Index(first+i).Child("ports").Index(j).Child("hostPort"), key))
+			}
+			if taken == nil {
+				taken = make(map[string]bool)
+			}
+			taken[key] = true
 		}
-		key := fmt.Sprintf("%s/%s/%d", port.Protocol, port.HostIP, port.HostPort)
-		if taken.Has(key) {
-			errs = append(errs, field.Duplicate(fp.Index(i).Child("hostPort"), key))
-		}
-		taken.Insert(key)
 	}
 	return errs
 }
 
-func validateContainer(c *corev1.Container, role containerRole, spec *corev1.PodSpec, volumes map[string]corev1.VolumeSource, fp *field.Path) field.ErrorList {
-	errs := dnsLabel(fp.Child("name"), c.Name)
-	switch {
-	case c.Image == "":
-		errs = append(errs, field.Required(fp.Child("image"), ""))
-	case strings.TrimSpace(c.Image) != c.Image:
-		errs = append(errs, field.Invalid(fp.Child("image"), c.Image, "must not have leading or trailing whitespace"))
+// validateContainer checks what holds for containers of every role.
+func (pod *podRules) validateContainer(c *corev1.Container, p *field.Path) field.ErrorList {
+	errs := nameIn(p, "name", c.Name)
+	if c.Image == "" {
+		errs = append(errs, field.Required(p.Child("image"), ""))
 	}
-	errs = append(errs, OneOf(fp.Child("imagePullPolicy"), c.ImagePullPolicy, corev1.PullAlways, corev1.PullIfNotPresent, corev1.PullNever)...)
-	errs = append(errs, OneOf(fp.Child("terminationMessagePolicy"), c.TerminationMessagePolicy, corev1.TerminationMessageReadFile, corev1.TerminationMessageFallbackToLogsOnError)...)
-	errs = append(errs, validateContainerPorts(c.Ports, spec.HostNetwork, fp.Child("ports"))...)
-	errs = append(errs, validateEnv(c.Env, fp.Child("env"))...)
-	errs = append(errs, validateEnvFrom(c.EnvFrom, fp.Child("envFrom"))...)
-	errs = append(errs, validateMounts(c, volumes, fp)...)
-	errs = append(errs, validateResources(&c.Resources, fp.Child("resources"))...)
-	errs = append(errs, validateContainerRestart(c, role, fp)...)
-	errs = append(errs, validateContainerSecurity(c.SecurityContext, fp.Child("securityContext"))...)
-	if role == initContainer {
-		return append(errs, onlyInLongRunning(c, fp)...)
+	switch c.TerminationMessagePolicy {
+	case corev1.TerminationMessageReadFile, corev1.TerminationMessageFallbackToLogsOnError:
+	default:
+		errs = append(errs, OneOf(p.Child("terminationMessagePolicy"), c.TerminationMessagePolicy, corev1.TerminationMessageReadFile, corev1.TerminationMessageFallbackToLogsOnError)...)
 	}
-	grace := spec.TerminationGracePeriodSeconds
-	errs = append(errs, validateProbe(c.LivenessProbe, livenessProbe, grace, fp.Child("livenessProbe"))...)
-	errs = append(errs, validateProbe(c.ReadinessProbe, readinessProbe, grace, fp.Child("readinessProbe"))...)
-	errs = append(errs, validateProbe(c.StartupProbe, startupProbe, grace, fp.Child("startupProbe"))...)
-	errs = append(errs, validateLifecycle(c.Lifecycle, grace, fp.Child("lifecycle"))...)
+	if len(c.Ports) > 0 {
+		errs = append(errs, validateContainerPorts(c.Ports, p.Child("ports"))...)
+	}
+	if len(c.Env) > 0 {
+		errs = append(errs, validateEnv(c.Env, p.Child("env"))...)
+	}
+	if len(c.EnvFrom) > 0 {
+		errs = append(errs, validateEnvFrom(c.EnvFrom, p.Child("envFrom"))...)
+	}
+	errs = append(errs, pod.validateMounts(c, p)...)
+	errs = append(errs, pullPolicyIn(p, "imagePullPolicy", c.ImagePullPolicy)...)
+	errs = append(errs, validateResources(&c.Resources, containerResourceName, pod.claims, p.Child("resources"))...)
+	if len(c.ResizePolicy) > 0 {
+		errs = append(errs, pod.validateResizePolicy(c.ResizePolicy, p.Child("resizePolicy"))...)
+	}
+	return append(errs, pod.validateContainerSecurity(c.SecurityContext, p)...)
+}
+
+func pullPolicyIn(parent *field.Path, child string, policy corev1.PullPolicy) field.ErrorList {
+	switch policy {
+	case corev1.PullAlways, corev1.PullIfNotPresent, corev1.PullNever:
+		return nil
+	default:
+		return OneOf(parent.Child(child), policy, corev1.PullAlways, corev1.PullIfNotPresent, corev1.PullNever)
+	}
+}
+
+// validateHooks checks what looks after a container that runs as long as its pod.
+func (pod *podRules) validateHooks(c *corev1.Container, p *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	grace := pod.TerminationGracePeriodSeconds
+	if c.Lifecycle != nil {
+		errs = append(errs, pod.validateLifecycle(c.Lifecycle, p.Child("lifecycle"))...)
+	}
+	if c.LivenessProbe != nil {
+		errs = append(errs, validateProbe(c.LivenessProbe, livenessProbe, grace, p.Child("livenessProbe"))...)
+	}
+	if c.ReadinessProbe != nil {
+		errs = append(errs, validateProbe(c.ReadinessProbe, readinessProbe, grace, p.Child("readinessProbe"))...)
+	}
+	if c.StartupProbe != nil {
+		errs = append(errs, validateProbe(c.StartupProbe, startupProbe, grace, p.Child("startupProbe"))...)
+	}
 	return errs
 }
 
 // onlyInLongRunning refuses what makes no sense in a container that runs to its end before the others start.
-func onlyInLongRunning(c *corev1.Container, fp *field.Path) field.ErrorList {
-	var errs field.ErrorList
-	forbid := func(set bool, name string) {
-		if set {
-			errs = append(errs, field.Forbidden(fp.Child(name), "may not be set for init containers without restartPolicy=Always"))
+func onlyInLongRunning(c *corev1.Container, p *field.Path) field.ErrorList {
+	errs := forbidden(p, "may not be set for init containers without restartPolicy=Always",
+		setField{"lifecycle", c.Lifecycle != nil},
+		setField{"livenessProbe", c.LivenessProbe != nil},
+		setField{"readinessProbe", c.ReadinessProbe != nil},
+		setField{"startupProbe", c.StartupProbe != nil},
+	)
+	for i, policy := range c.ResizePolicy {
+		if policy.RestartPolicy == corev1.RestartContainer {
+			errs = append(errs, field.Invalid(p.Child("resizePolicy").Index(i).Child("restartPolicy"), policy.RestartPolicy,
+				"must not be set to 'RestartContainer' for non-sidecar initContainers"))
 		}
 	}
-	forbid(c.Lifecycle != nil, "lifecycle")
-	forbid(c.LivenessProbe != nil, "livenessProbe")
-	forbid(c.ReadinessProbe != nil, "readinessProbe")
-	forbid(c.StartupProbe != nil, "startupProbe")
 	return errs
 }
 
-func validateContainerRestart(c *corev1.Container, role containerRole, fp *field.Path) field.ErrorList {
-	if c.RestartPolicy == nil {
-		if len(c.RestartPolicyRules) > 0 {
-			return field.ErrorList{field.Required(fp.Child("restartPolicy"), "must specify restartPolicy when restart rules are used")}
+// validateResizePolicy checks what a change of CPU or memory means to a container (KEP-1287).
+func (pod *podRules) validateResizePolicy(policies []corev1.ContainerResizePolicy, p *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	seen := make(map[corev1.ResourceName]bool, len(policies))
+	for i, policy := range policies {
+		if seen[policy.ResourceName] {
+			errs = append(errs, field.Duplicate(p.Index(i), policy.ResourceName))
 		}
+		seen[policy.ResourceName] = true
+		errs = append(errs, OneOf(p, policy.ResourceName, corev1.ResourceCPU, corev1.ResourceMemory)...)
+		errs = append(errs, OneOf(p, policy.RestartPolicy, corev1.NotRequired, corev1.RestartContainer)...)
+		if pod.RestartPolicy == corev1.RestartPolicyNever && policy.RestartPolicy != corev1.NotRequired {
+			errs = append(errs, field.Invalid(p, policy.RestartPolicy, "must be 'NotRequired' when pod `restartPolicy` is 'Never'"))
+		}
+	}
+	return errs
+}
+
+// validateContainerRestart checks the restart policy of a single container (KEP-5307).
+func validateContainerRestart(c *corev1.Container, p *field.Path) field.ErrorList {
+	if c.RestartPolicy == nil && len(c.RestartPolicyRules) == 0 {
 		return nil
 	}
-	allowed := []corev1.ContainerRestartPolicy{corev1.ContainerRestartPolicyAlways, corev1.ContainerRestartPolicyNever, corev1.ContainerRestartPolicyOnFailure}
-	errs := OneOf(fp.Child("restartPolicy"), *c.RestartPolicy, allowed...)
+	const maxRules, maxValues = 20, 255
+	var errs field.ErrorList
+	if c.RestartPolicy == nil {
+		errs = append(errs, field.Required(p.Child("restartPolicy"), "must specify restartPolicy when restart rules are used"))
+	} else {
+		errs = append(errs, supported(p.Child("restartPolicy"), *c.RestartPolicy,
+			corev1.ContainerRestartPolicyAlways, corev1.ContainerRestartPolicyNever, corev1.ContainerRestartPolicyOnFailure)...)
+	}
+	rules := p.Child("restartPolicyRules")
+	if n := len(c.RestartPolicyRules); n > maxRules {
+		errs = append(errs, field.TooMany(rules, n, maxRules))
+	}
 	for i, rule := range c.RestartPolicyRules {
-		p := fp.Child("restartPolicyRules").Index(i)
-		errs = append(errs, OneOf(p.Child("action"), rule.Action, corev1.ContainerRestartRuleActionRestart, corev1.ContainerRestartRuleActionRestartAllContainers)...)
+		p := rules.Index(i)
+		errs = append(errs, supported(p.Child("action"), rule.Action, corev1.ContainerRestartRuleActionRestart, corev1.ContainerRestartRuleActionRestartAllContainers)...)
+		codes := p.Child("exitCodes")
 		if rule.ExitCodes == nil {
-			errs = append(errs, field.Required(p.Child("exitCodes"), "must be specified"))
+			errs = append(errs, field.Required(codes, "must be specified"))
 			continue
 		}
-		errs = append(errs, OneOf(p.Child("exitCodes", "operator"), rule.ExitCodes.Operator,
+		errs = append(errs, supported(codes.Child("operator"), rule.ExitCodes.Operator,
 			corev1.ContainerRestartRuleOnExitCodesOpIn, corev1.ContainerRestartRuleOnExitCodesOpNotIn)...)
+		if n := len(rule.ExitCodes.Values); n > maxValues {
+			errs = append(errs, field.TooMany(codes.Child("values"), n, maxValues))
+		}
 	}
 	return errs
 }
 
-func validateContainerPorts(ports []corev1.ContainerPort, hostNetwork bool, fp *field.Path) field.ErrorList {
+func validateContainerPorts(ports []corev1.ContainerPort, fp *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	names := sets.New[string]()
+	var names map[string]bool
 	for i, port := range ports {
 		p := fp.Index(i)
 		if port.Name != "" {
-			msgs := validation.IsValidPortName(port.Name)
-			errs = append(errs, invalids(p.Child("name"), port.Name, msgs)...)
-			if len(msgs) == 0 && names.Has(port.Name) {
+			if msgs := validation.IsValidPortName(port.Name); len(msgs) > 0 {
+				errs = append(errs, invalids(p.Child("name"), port.Name, msgs)...)
+			} else if names[port.Name] {
 				errs = append(errs, field.Duplicate(p.Child("name"), port.Name))
+			} else {
+				if names == nil {
+					names = make(map[string]bool)
+				}
+				names[port.Name] = true
 			}
-			names.Insert(port.Name)
 		}
 		if port.ContainerPort == 0 {
 			errs = append(errs, field.Required(p.Child("containerPort"), ""))
@@ -158,117 +240,8 @@ func validateContainerPorts(ports []corev1.ContainerPort, hostNetwork bool, fp *
 		}
 		if port.HostPort != 0 {
 			errs = append(errs, portNumber(p.Child("hostPort"), port.HostPort)...)
-			if hostNetwork && port.HostPort != port.ContainerPort {
-				errs = append(errs, field.Invalid(p.Child("hostPort"), port.HostPort, "must match `containerPort` when `hostNetwork` is true"))
-			}
-		}
-		if port.HostIP != "" {
-			errs = append(errs, validation.IsValidIPForLegacyField(p.Child("hostIP"), port.HostIP, true, nil)...)
 		}
 		errs = append(errs, protocol(p.Child("protocol"), port.Protocol)...)
-	}
-	return errs
-}
-
-func validateMounts(c *corev1.Container, volumes map[string]corev1.VolumeSource, fp *field.Path) field.ErrorList {
-	var errs field.ErrorList
-	points := sets.New[string]()
-	for i, m := range c.VolumeMounts {
-		p := fp.Child("volumeMounts").Index(i)
-		if m.Name == "" {
-			errs = append(errs, field.Required(p.Child("name"), ""))
-		} else if _, ok := volumes[m.Name]; !ok {
-			errs = append(errs, field.NotFound(p.Child("name"), m.Name))
-		}
-		if m.MountPath == "" {
-			errs = append(errs, field.Required(p.Child("mountPath"), ""))
-		}
-		if points.Has(m.MountPath) {
-			errs = append(errs, field.Invalid(p.Child("mountPath"), m.MountPath, "must be unique"))
-		}
-		points.Insert(m.MountPath)
-		if m.SubPath != "" && m.SubPathExpr != "" {
-			errs = append(errs, field.Invalid(p.Child("subPathExpr"), m.SubPathExpr, "subPathExpr and subPath are mutually exclusive"))
-		}
-		errs = append(errs, relativePath(p.Child("subPath"), m.SubPath)...)
-		errs = append(errs, relativePath(p.Child("subPathExpr"), m.SubPathExpr)...)
-		if m.MountPropagation != nil {
-			errs = append(errs, OneOf(p.Child("mountPropagation"), *m.MountPropagation,
-				corev1.MountPropagationBidirectional, corev1.MountPropagationHostToContainer, corev1.MountPropagationNone)...)
-			privileged := c.SecurityContext != nil && c.SecurityContext.Privileged != nil && *c.SecurityContext.Privileged
-			if *m.MountPropagation == corev1.MountPropagationBidirectional && !privileged {
-				errs = append(errs, field.Forbidden(p.Child("mountPropagation"), "Bidirectional mount propagation is available only to privileged containers"))
-			}
-		}
-		if m.RecursiveReadOnly != nil && *m.RecursiveReadOnly != corev1.RecursiveReadOnlyDisabled && !m.ReadOnly {
-			errs = append(errs, field.Forbidden(p.Child("recursiveReadOnly"), "may only be specified when readOnly is true"))
-		}
-	}
-	devices := sets.New[string]()
-	for i, d := range c.VolumeDevices {
-		p := fp.Child("volumeDevices").Index(i)
-		source, ok := volumes[d.Name]
-		switch {
-		case d.Name == "":
-			errs = append(errs, field.Required(p.Child("name"), ""))
-		case !ok:
-			errs = append(errs, field.NotFound(p.Child("name"), d.Name))
-		case source.PersistentVolumeClaim == nil && source.Ephemeral == nil:
-			errs = append(errs, field.Invalid(p.Child("name"), d.Name, "can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode"))
-		}
-		switch {
-		case d.DevicePath == "":
-			errs = append(errs, field.Required(p.Child("devicePath"), ""))
-		case devices.Has(d.DevicePath):
-			errs = append(errs, field.Invalid(p.Child("devicePath"), d.DevicePath, "must be unique"))
-		}
-		devices.Insert(d.DevicePath)
-	}
-	return errs
-}
-
-// relativePath refuses paths that lead out of the volume.
-func relativePath(fp *field.Path, p string) field.ErrorList {
-	switch {
-	case p == "":
-		return nil
-	case path.IsAbs(p):
-		return field.ErrorList{field.Invalid(fp, p, "must be a relative path")}
-	default:
-		return noBackSteps(fp, p)
-	}
-}
-
-func noBackSteps(fp *field.Path, p string) field.ErrorList {
-	for part := range strings.SplitSeq(p, "/") {
-		if part == ".." {
-			return field.ErrorList{field.Invalid(fp, p, "must not contain '..'")}
-		}
-	}
-	return nil
-}
-
-func validateContainerSecurity(sc *corev1.SecurityContext, fp *field.Path) field.ErrorList {
-	if sc == nil {
-		return nil
-	}
-	errs := userID(fp.Child("runAsUser"), sc.RunAsUser)
-	errs = append(errs, groupID(fp.Child("runAsGroup"), sc.RunAsGroup)...)
-	errs = append(errs, validateSeccomp(sc.SeccompProfile, fp.Child("seccompProfile"))...)
-	if sc.ProcMount != nil {
-		errs = append(errs, OneOf(fp.Child("procMount"), *sc.ProcMount, corev1.DefaultProcMount, corev1.UnmaskedProcMount)...)
-	}
-	if e := sc.AllowPrivilegeEscalation; e != nil && !*e {
-		if sc.Privileged != nil && *sc.Privileged {
-			errs = append(errs, field.Invalid(fp, sc, "cannot set `allowPrivilegeEscalation` to false and `privileged` to true"))
-		}
-		if sc.Capabilities != nil {
-			for _, added := range sc.Capabilities.Add {
-				if added == "CAP_SYS_ADMIN" {
-					errs = append(errs, field.Invalid(fp, sc, "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN"))
-				}
-			}
-		}
 	}
 	return errs
 }

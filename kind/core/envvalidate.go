@@ -2,34 +2,34 @@ package core
 
 import (
 	corev1 "k8s.io/api/core/v1"
+	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
 func validateEnv(vars []corev1.EnvVar, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	for i, v := range vars {
-		p := path.Index(i)
+	for i := range vars {
+		v := &vars[i]
 		if v.Name == "" {
-			errs = append(errs, field.Required(p.Child("name"), ""))
-		} else {
-			errs = append(errs, invalids(p.Child("name"), v.Name, validation.IsRelaxedEnvVarName(v.Name))...)
+			errs = append(errs, field.Required(path.Index(i).Child("name"), ""))
+		} else if msgs := validation.IsRelaxedEnvVarName(v.Name); len(msgs) > 0 {
+			errs = append(errs, invalids(path.Index(i).Child("name"), v.Name, msgs)...)
 		}
-		errs = append(errs, validateEnvSource(v, p.Child("valueFrom"))...)
+		if v.ValueFrom != nil {
+			errs = append(errs, validateEnvSource(v, path.Index(i).Child("valueFrom"))...)
+		}
 	}
 	return errs
 }
 
-func validateEnvSource(v corev1.EnvVar, path *field.Path) field.ErrorList {
+func validateEnvSource(v *corev1.EnvVar, path *field.Path) field.ErrorList {
 	from := v.ValueFrom
-	if from == nil {
-		return nil
-	}
 	var errs field.ErrorList
 	n := 0
 	if ref := from.FieldRef; ref != nil {
 		n++
-		errs = append(errs, validateFieldRef(ref, path.Child("fieldRef"), isEnvField)...)
+		errs = append(errs, validateFieldRef(ref, path.Child("fieldRef"), envFields())...)
 	}
 	if ref := from.ResourceFieldRef; ref != nil {
 		n++
@@ -43,8 +43,9 @@ func validateEnvSource(v corev1.EnvVar, path *field.Path) field.ErrorList {
 		n++
 		errs = append(errs, validateKeyRef(ref.Name, ref.Key, path.Child("secretKeyRef"))...)
 	}
-	if from.FileKeyRef != nil {
+	if ref := from.FileKeyRef; ref != nil {
 		n++
+		errs = append(errs, validateFileKeyRef(ref, path.Child("fileKeyRef"))...)
 	}
 	switch {
 	case n == 0:
@@ -58,18 +59,70 @@ func validateEnvSource(v corev1.EnvVar, path *field.Path) field.ErrorList {
 }
 
 func validateKeyRef(name, key string, path *field.Path) field.ErrorList {
-	var errs field.ErrorList
-	if name == "" {
-		errs = append(errs, field.Required(path.Child("name"), ""))
-	}
+	errs := subdomainIn(path, "name", name)
 	if key == "" {
 		return append(errs, field.Required(path.Child("key"), ""))
 	}
 	return append(errs, invalids(path.Child("key"), key, validation.IsConfigMapKey(key))...)
 }
 
+// validateFileKeyRef checks a variable that comes from a file which another container writes (KEP-3721).
+func validateFileKeyRef(ref *corev1.FileKeySelector, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	if ref.Key == "" {
+		errs = append(errs, field.Required(path.Child("key"), ""))
+	} else {
+		errs = append(errs, invalids(path.Child("key"), ref.Key, validation.IsRelaxedEnvVarName(ref.Key))...)
+	}
+	errs = append(errs, nameIn(path, "volumeName", ref.VolumeName)...)
+	if ref.Path == "" {
+		return append(errs, field.Required(path.Child("path"), ""))
+	}
+	return append(errs, noBackSteps(path.Child("path"), ref.Path)...)
+}
+
+// validateEnvFiles checks that the files of variables are in volumes that the pod's containers can write.
+func (pod *podRules) validateEnvFiles(path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	eachContainer(pod.PodSpec, path, func(c *corev1.Container, at containerAt) {
+		for i := range c.Env {
+			from := c.Env[i].ValueFrom
+			if from == nil || from.FileKeyRef == nil {
+				continue
+			}
+			name := from.FileKeyRef.VolumeName
+			p := at.path().Child("env").Index(i).Child("valueFrom", "fileKeyRef", "volumeName")
+			switch v := pod.volume(name); {
+			case v == nil:
+				errs = append(errs, field.NotFound(p, name))
+			case v.EmptyDir == nil:
+				errs = append(errs, field.Invalid(p, name, "referenced volume must be of type emptyDir"))
+			}
+		}
+	})
+	return errs
+}
+
+// volume returns the volume of a name, right or not; nil if there is none. Of several the last one counts.
+func (pod *podRules) volume(name string) *corev1.Volume {
+	for i := len(pod.Volumes) - 1; i >= 0; i-- {
+		if pod.Volumes[i].Name == name {
+			return &pod.Volumes[i]
+		}
+	}
+	return nil
+}
+
+// validateEnvFrom reports a wrong number of sources on the list, as upstream does.
 func validateEnvFrom(sources []corev1.EnvFromSource, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
+	name := func(ref *field.Path, name string) {
+		if name == "" {
+			errs = append(errs, field.Required(ref.Child("name"), ""))
+		} else {
+			errs = append(errs, invalids(ref.Child("name"), name, apivalidation.NameIsDNSSubdomain(name, true))...)
+		}
+	}
 	for i, from := range sources {
 		p := path.Index(i)
 		if from.Prefix != "" {
@@ -78,15 +131,11 @@ func validateEnvFrom(sources []corev1.EnvFromSource, path *field.Path) field.Err
 		n := 0
 		if from.ConfigMapRef != nil {
 			n++
-			if from.ConfigMapRef.Name == "" {
-				errs = append(errs, field.Required(p.Child("configMapRef", "name"), ""))
-			}
+			name(p.Child("configMapRef"), from.ConfigMapRef.Name)
 		}
 		if from.SecretRef != nil {
 			n++
-			if from.SecretRef.Name == "" {
-				errs = append(errs, field.Required(p.Child("secretRef", "name"), ""))
-			}
+			name(p.Child("secretRef"), from.SecretRef.Name)
 		}
 		switch {
 		case n == 0:

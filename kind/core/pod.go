@@ -39,22 +39,6 @@ func Pod() *kind.Kind {
 	}.Kind()
 }
 
-func preparePod(pod *corev1.Pod) {
-	pod.Status = corev1.PodStatus{Phase: corev1.PodPending, QOSClass: QOSClass(&pod.Spec)}
-}
-
-// preparePodStatus lets a status writer change status, labels and annotations, and nothing else; the node
-// agent must not be able to move a pod to another owner.
-func preparePodStatus(pod, old *corev1.Pod) {
-	pod.Spec = *old.Spec.DeepCopy()
-	pod.DeletionTimestamp = old.DeletionTimestamp.DeepCopy()
-	pod.DeletionGracePeriodSeconds = old.DeletionGracePeriodSeconds
-	pod.OwnerReferences = old.DeepCopy().OwnerReferences
-	if pod.Status.QOSClass == "" {
-		pod.Status.QOSClass = old.Status.QOSClass
-	}
-}
-
 // podGracePeriod is the time that a pod gets to stop: what the caller asked for, or else what the pod says.
 // A pod that no node runs, or that has finished, needs none. A negative period is an old way to ask for the
 // shortest one that still lets the node confirm the end.

@@ -6,7 +6,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/util/diff"
-	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"sampan/kind"
@@ -42,10 +41,10 @@ func restore(pod, old *corev1.Pod) {
 }
 
 func validateEphemeralUpdate(pod, old *corev1.Pod) field.ErrorList {
-	if _, ok := old.Annotations[corev1.MirrorPodAnnotationKey]; ok {
-		return field.ErrorList{field.Forbidden(field.NewPath(""), "static pods do not support ephemeral containers")}
+	if errs := staticPodForbidden(old, "do not support ephemeral containers"); errs != nil {
+		return errs
 	}
-	errs := validatePodSpec(&pod.Spec, field.NewPath("spec"))
+	errs := validateChangedPod(pod, old)
 	path := field.NewPath("spec", "ephemeralContainers")
 	byName := make(map[string]*corev1.EphemeralContainer, len(pod.Spec.EphemeralContainers))
 	for i := range pod.Spec.EphemeralContainers {
@@ -63,46 +62,36 @@ func validateEphemeralUpdate(pod, old *corev1.Pod) field.ErrorList {
 	return errs
 }
 
-// validateEphemeralContainers checks ephemeral containers, which have less than others. taken are the names of the
-// others.
-func validateEphemeralContainers(spec *corev1.PodSpec, volumes map[string]corev1.VolumeSource, taken sets.Set[string], path *field.Path) field.ErrorList {
+// validateEphemeralContainers checks ephemeral containers, which have less than others. others are the names of those.
+func (pod *podRules) validateEphemeralContainers(others map[string]bool, path *field.Path) field.ErrorList {
+	const reason = "cannot be set for an Ephemeral Container"
 	var errs field.ErrorList
-	others := taken.Clone()
-	for i := range spec.EphemeralContainers {
-		e, p := &spec.EphemeralContainers[i], path.Index(i)
-		if taken.Has(e.Name) {
+	taken := make(map[string]bool, len(pod.EphemeralContainers))
+	for i := range pod.EphemeralContainers {
+		e, p := &pod.EphemeralContainers[i], path.Index(i)
+		c := (*corev1.Container)(&e.EphemeralContainerCommon)
+		errs = append(errs, pod.validateContainer(c, p)...)
+		if others[e.Name] || taken[e.Name] {
 			errs = append(errs, field.Duplicate(p.Child("name"), e.Name))
-		} else if e.Name != "" {
-			taken.Insert(e.Name)
 		}
-		if e.TargetContainerName != "" && !others.Has(e.TargetContainerName) {
+		taken[e.Name] = true
+		if e.TargetContainerName != "" && !others[e.TargetContainerName] {
 			errs = append(errs, field.NotFound(p.Child("targetContainerName"), e.TargetContainerName))
 		}
-		c := corev1.Container(e.EphemeralContainerCommon)
-		for _, f := range []struct {
-			name string
-			set  bool
-		}{
-			{"ports", len(c.Ports) > 0}, {"livenessProbe", c.LivenessProbe != nil}, {"readinessProbe", c.ReadinessProbe != nil},
-			{"startupProbe", c.StartupProbe != nil}, {"lifecycle", c.Lifecycle != nil},
-			{"resources", len(c.Resources.Limits)+len(c.Resources.Requests)+len(c.Resources.Claims) > 0},
-			{"resizePolicy", len(c.ResizePolicy) > 0}, {"restartPolicy", c.RestartPolicy != nil},
-		} {
-			if f.set {
-				errs = append(errs, field.Forbidden(p.Child(f.name), "cannot be set for an Ephemeral Container"))
-			}
-		}
-		c.Ports, c.LivenessProbe, c.ReadinessProbe, c.StartupProbe, c.Lifecycle, c.RestartPolicy = nil, nil, nil, nil, nil, nil
-		c.Resources, c.ResizePolicy = corev1.ResourceRequirements{}, nil
-		errs = append(errs, validateContainer(&c, mainContainer, spec, volumes, p)...)
+		errs = append(errs, forbidden(p, reason,
+			setField{"ports", c.Ports != nil},
+			setField{"resources", c.Resources.Limits != nil || c.Resources.Requests != nil || c.Resources.Claims != nil},
+			setField{"resizePolicy", c.ResizePolicy != nil},
+			setField{"restartPolicy", c.RestartPolicy != nil},
+			setField{"restartPolicyRules", c.RestartPolicyRules != nil},
+			setField{"livenessProbe", c.LivenessProbe != nil},
+			setField{"readinessProbe", c.ReadinessProbe != nil},
+			setField{"startupProbe", c.StartupProbe != nil},
+			setField{"lifecycle", c.Lifecycle != nil},
+		)...)
 		for j, m := range c.VolumeMounts {
-			at := p.Child("volumeMounts").Index(j)
-			if m.SubPath != "" {
-				errs = append(errs, field.Forbidden(at.Child("subPath"), "cannot be set for an Ephemeral Container"))
-			}
-			if m.SubPathExpr != "" {
-				errs = append(errs, field.Forbidden(at.Child("subPathExpr"), "cannot be set for an Ephemeral Container"))
-			}
+			errs = append(errs, forbidden(p.Child("volumeMounts").Index(j), reason,
+				setField{"subPath", m.SubPath != ""}, setField{"subPathExpr", m.SubPathExpr != ""})...)
 		}
 	}
 	return errs

@@ -1,12 +1,11 @@
 package core
 
 import (
-	"fmt"
 	"maps"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
-	"k8s.io/apimachinery/pkg/util/diff"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"sampan/kind"
@@ -20,6 +19,9 @@ func resizePart() kind.TypedPart[*corev1.Pod] {
 		Name: "resize",
 		PrepareUpdate: func(pod, old *corev1.Pod) {
 			wanted := pod.Spec
+			if !sameContainers(wanted.Containers, old.Spec.Containers) || !sameContainers(wanted.InitContainers, old.Spec.InitContainers) {
+				return // validation says what is wrong with that
+			}
 			restore(pod, old)
 			takeResources(pod.Spec.Containers, wanted.Containers)
 			takeResources(pod.Spec.InitContainers, wanted.InitContainers)
@@ -31,61 +33,110 @@ func resizePart() kind.TypedPart[*corev1.Pod] {
 	}
 }
 
-// takeResources gives containers the resources of those of the same name.
+func sameContainers(containers, old []corev1.Container) bool {
+	return slices.EqualFunc(containers, old, func(is, was corev1.Container) bool { return is.Name == was.Name })
+}
+
+// takeResources gives containers the resources of those in the same place.
 func takeResources(containers, wanted []corev1.Container) {
 	for i := range wanted {
-		for j := range containers {
-			if containers[j].Name == wanted[i].Name {
-				containers[j].Resources = wanted[i].Resources
-				containers[j].ResizePolicy = wanted[i].ResizePolicy
-			}
-		}
+		containers[i].Resources = wanted[i].Resources
+		containers[i].ResizePolicy = wanted[i].ResizePolicy
 	}
 }
 
 func validateResize(pod, old *corev1.Pod) field.ErrorList {
 	path := field.NewPath("spec")
-	switch _, static := old.Annotations[corev1.MirrorPodAnnotationKey]; {
-	case static:
-		return field.ErrorList{field.Forbidden(field.NewPath(""), "static pods cannot be resized")}
-	case old.Spec.OS != nil && old.Spec.OS.Name == corev1.Windows:
+	if errs := staticPodForbidden(old, "cannot be resized"); errs != nil {
+		return errs
+	}
+	if windowsOnly(&old.Spec) {
 		return field.ErrorList{field.Forbidden(field.NewPath(""), "windows pods cannot be resized")}
 	}
-	errs := validatePodSpec(&pod.Spec, path)
-	if is, was := QOSClass(&pod.Spec), QOSClass(&old.Spec); is != was {
-		errs = append(errs, field.Invalid(path, was, "Pod QOS Class may not change as a result of resizing"))
+	errs := validateChangedPod(pod, old)
+	if QOSClass(&pod.Spec) != QOSClass(&old.Spec) {
+		errs = append(errs, field.Invalid(path, pod.Status.QOSClass, "Pod QOS Class may not change as a result of resizing"))
 	}
 	if !resizable(old) {
 		errs = append(errs, field.Forbidden(path, "Pod running on node without support for resize"))
 	}
-	// The list of resources may not get shorter: a container that runs without a limit cannot be given none.
-	for i := range pod.Spec.Containers {
-		errs = append(errs, nothingRemoved(&pod.Spec.Containers[i].Resources, &old.Spec.Containers[i].Resources, path.Child("containers").Index(i).Child("resources"))...)
+	rest := pod.Spec.DeepCopy()
+	if pod.Spec.Resources != nil || old.Spec.Resources != nil {
+		errs = append(errs, validatePodResize(rest, &old.Spec, path)...)
 	}
+	order := validateResizeOrder(pod.Spec.Containers, old.Spec.Containers, "containers", path)
+	order = append(order, validateResizeOrder(pod.Spec.InitContainers, old.Spec.InitContainers, "initContainers", path)...)
+	if len(order) > 0 {
+		return append(errs, order...)
+	}
+
+	// The lists of resources may not get shorter: a container that runs without a limit cannot be given none.
 	for i := range pod.Spec.InitContainers {
-		c := &pod.Spec.InitContainers[i]
-		p := path.Child("initContainers").Index(i).Child("resources")
-		if roleOf(c, true) == sidecarContainer {
-			errs = append(errs, nothingRemoved(&c.Resources, &old.Spec.InitContainers[i].Resources, p)...)
-		} else if !equality.Semantic.DeepEqual(c.Resources, old.Spec.InitContainers[i].Resources) {
-			errs = append(errs, field.Forbidden(p, "resources for non-sidecar init containers are immutable"))
+		if c := &pod.Spec.InitContainers[i]; roleOf(c, true) == sidecarContainer {
+			errs = append(errs, nothingRemoved(&c.Resources, &old.Spec.InitContainers[i].Resources, "", path.Child("initContainers").Index(i).Child("resources"))...)
 		}
 	}
-	if len(errs) > 0 {
-		return errs
+	for i := range pod.Spec.Containers {
+		errs = append(errs, nothingRemoved(&pod.Spec.Containers[i].Resources, &old.Spec.Containers[i].Resources, "", path.Child("containers").Index(i).Child("resources"))...)
 	}
-	rest := pod.Spec.DeepCopy()
 	for i := range rest.Containers {
-		takeBack(&rest.Containers[i].Resources, &old.Spec.Containers[i].Resources)
+		c, was := &rest.Containers[i], &old.Spec.Containers[i]
+		takeBack(&c.Resources, &was.Resources)
+		if !equality.Semantic.DeepEqual(c, was) {
+			errs = append(errs, field.Forbidden(path, "only cpu and memory resources are mutable"))
+		}
 	}
 	for i := range rest.InitContainers {
-		takeBack(&rest.InitContainers[i].Resources, &old.Spec.InitContainers[i].Resources)
+		c, was := &rest.InitContainers[i], &old.Spec.InitContainers[i]
+		changed := !equality.Semantic.DeepEqual(c, was)
+		if roleOf(c, true) != sidecarContainer {
+			if changed {
+				errs = append(errs, field.Forbidden(path, "resources for non-sidecar init containers are immutable"))
+			}
+			continue
+		}
+		takeBack(&c.Resources, &was.Resources)
+		if !equality.Semantic.DeepEqual(c, was) {
+			errs = append(errs, field.Forbidden(path.Child("initContainers").Index(i), "only cpu and memory resources for init or sidecar containers are mutable"))
+		}
 	}
-	if rest.Resources != nil && old.Spec.Resources != nil {
-		takeBack(rest.Resources, old.Spec.Resources)
+	if len(errs) == 0 && !equality.Semantic.DeepEqual(*rest, old.Spec) {
+		errs = append(errs, field.Forbidden(path, "only cpu and memory resources are mutable"))
 	}
-	if !equality.Semantic.DeepEqual(*rest, old.Spec) {
-		errs = append(errs, field.Forbidden(path, fmt.Sprintf("only cpu and memory resources are mutable\n%v", diff.Diff(old.Spec, *rest))))
+	return errs
+}
+
+// validatePodResize checks and takes back a change of the resources of the pod as a whole.
+func validatePodResize(rest, old *corev1.PodSpec, path *field.Path) field.ErrorList {
+	if old.Resources != nil && rest.Resources == nil {
+		return field.ErrorList{field.Forbidden(path.Child("resources"), "pod-level resources cannot be removed")}
+	}
+	var errs field.ErrorList
+	was := &corev1.ResourceRequirements{}
+	if old.Resources != nil {
+		was = old.Resources
+		errs = nothingRemoved(rest.Resources, was, "pod-level ", path.Child("resources"))
+	}
+	takeBack(rest.Resources, was)
+	if r := rest.Resources; old.Resources == nil && len(r.Limits)+len(r.Requests)+len(r.Claims) == 0 {
+		rest.Resources = nil
+	}
+	if !equality.Semantic.DeepEqual(rest.Resources, old.Resources) {
+		errs = append(errs, field.Forbidden(path, "only cpu and memory resources are mutable at pod-level"))
+	}
+	return errs
+}
+
+// validateResizeOrder refuses to resize a pod of other containers.
+func validateResizeOrder(containers, old []corev1.Container, list string, path *field.Path) field.ErrorList {
+	if len(containers) != len(old) {
+		return field.ErrorList{field.Forbidden(path.Child(list), list+" may not be added or removed on resize")}
+	}
+	var errs field.ErrorList
+	for i := range containers {
+		if containers[i].Name != old[i].Name {
+			errs = append(errs, field.Forbidden(path.Child(list).Index(i).Child("name"), list+" may not be renamed or reordered on resize"))
+		}
 	}
 	return errs
 }
@@ -101,27 +152,24 @@ func resizable(pod *corev1.Pod) bool {
 	return true
 }
 
-func nothingRemoved(is, was *corev1.ResourceRequirements, path *field.Path) field.ErrorList {
+func nothingRemoved(is, was *corev1.ResourceRequirements, what string, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	for _, name := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory} {
-		if gone(is.Limits, was.Limits, name) {
-			errs = append(errs, field.Forbidden(path.Child("limits"), "resource limits cannot be removed"))
-			break
-		}
+	if anyGone(is.Requests, was.Requests) {
+		errs = append(errs, field.Forbidden(path.Child("requests"), what+"resource requests cannot be removed"))
 	}
-	for _, name := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory} {
-		if gone(is.Requests, was.Requests, name) {
-			errs = append(errs, field.Forbidden(path.Child("requests"), "resource requests cannot be removed"))
-			break
-		}
+	if anyGone(is.Limits, was.Limits) {
+		errs = append(errs, field.Forbidden(path.Child("limits"), what+"resource limits cannot be removed"))
 	}
 	return errs
 }
 
-func gone(is, was corev1.ResourceList, name corev1.ResourceName) bool {
-	_, had := was[name]
-	_, has := is[name]
-	return had && !has
+func anyGone(is, was corev1.ResourceList) bool {
+	for name := range was {
+		if _, has := is[name]; !has {
+			return true
+		}
+	}
+	return false
 }
 
 // takeBack undoes the changes of CPU and memory.

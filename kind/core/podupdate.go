@@ -2,7 +2,7 @@ package core
 
 import (
 	"fmt"
-	"net/netip"
+	"math"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -17,10 +17,31 @@ const podUpdateForbidden = "pod updates may not change fields other than " +
 	"`spec.tolerations` (only additions to existing tolerations)," +
 	"`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
 
+// validateChangedPod checks a pod as a whole after a change. What was wrong with it before may stay: rules get
+// stricter, and an object that is stored must not become one that nobody can change.
+func validateChangedPod(pod, old *corev1.Pod) field.ErrorList {
+	errs := validateWholePod(pod)
+	if len(errs) == 0 {
+		return nil
+	}
+	known := sets.New[string]()
+	for _, err := range validateWholePod(old) {
+		known.Insert(err.Error())
+	}
+	var fresh field.ErrorList
+	for _, err := range errs {
+		if !known.Has(err.Error()) {
+			fresh = append(fresh, err)
+		}
+	}
+	return fresh
+}
+
 // validatePodUpdate lets a pod change in the few ways that do not make it another pod.
 func validatePodUpdate(pod, old *corev1.Pod) field.ErrorList {
 	path := field.NewPath("spec")
-	errs := validatePodSpec(&pod.Spec, path)
+	errs := validateChangedPod(pod, old)
+	errs = append(errs, validateAnnotationUpdate(pod.Annotations, old.Annotations)...)
 	// What follows compares the specs container by container, so stop when there are others.
 	if len(pod.Spec.Containers) != len(old.Spec.Containers) {
 		return append(errs, field.Forbidden(path.Child("containers"), "pod updates may not add or remove containers"))
@@ -28,10 +49,14 @@ func validatePodUpdate(pod, old *corev1.Pod) field.ErrorList {
 	if len(pod.Spec.InitContainers) != len(old.Spec.InitContainers) {
 		return append(errs, field.Forbidden(path.Child("initContainers"), "pod updates may not add or remove containers"))
 	}
-	errs = append(errs, validateDeadlineUpdate(pod.Spec.ActiveDeadlineSeconds, old.Spec.ActiveDeadlineSeconds, path.Child("activeDeadlineSeconds"))...)
+	deadline, stop := validateDeadlineUpdate(pod.Spec.ActiveDeadlineSeconds, old.Spec.ActiveDeadlineSeconds, path.Child("activeDeadlineSeconds"))
+	errs = append(errs, deadline...)
+	if stop {
+		return errs
+	}
 	errs = append(errs, onlyAddedTolerations(pod.Spec.Tolerations, old.Spec.Tolerations, path.Child("tolerations"))...)
 	errs = append(errs, onlyRemovedGates(pod.Spec.SchedulingGates, old.Spec.SchedulingGates, path.Child("schedulingGates"))...)
-	if len(errs) > 0 {
+	if equality.Semantic.DeepEqual(&pod.Spec, &old.Spec) {
 		return errs
 	}
 
@@ -46,11 +71,11 @@ func validatePodUpdate(pod, old *corev1.Pod) field.ErrorList {
 	rest.ActiveDeadlineSeconds = old.Spec.ActiveDeadlineSeconds
 	rest.Tolerations = old.Spec.Tolerations
 	rest.SchedulingGates = old.Spec.SchedulingGates
-	if s := old.Spec.TerminationGracePeriodSeconds; s != nil && *s < 0 && *rest.TerminationGracePeriodSeconds == 1 {
+	if s, is := old.Spec.TerminationGracePeriodSeconds, rest.TerminationGracePeriodSeconds; s != nil && *s < 0 && is != nil && *is == 1 {
 		rest.TerminationGracePeriodSeconds = s
 	}
 	if len(old.Spec.SchedulingGates) > 0 {
-		narrowed(rest, &old.Spec)
+		errs = append(errs, takeBackNarrowing(rest, &old.Spec, path)...)
 	}
 	if !equality.Semantic.DeepEqual(*rest, old.Spec) {
 		errs = append(errs, field.Forbidden(path, podUpdateForbidden+"\n"+diff.Diff(old.Spec, *rest)))
@@ -58,44 +83,101 @@ func validatePodUpdate(pod, old *corev1.Pod) field.ErrorList {
 	return errs
 }
 
-// narrowed takes back the additions to where a pod may go that are allowed while scheduling gates hold it
-// (KEP-3838): more node labels, and a node affinity where there was none.
-func narrowed(spec, old *corev1.PodSpec) {
+// takeBackNarrowing checks and takes back the changes of where a pod may go that are allowed while scheduling gates
+// hold it (KEP-3838): more node labels, and more requirements in each term of its node affinity.
+func takeBackNarrowing(spec, old *corev1.PodSpec, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
 	for key, value := range old.NodeSelector {
-		if spec.NodeSelector[key] != value {
-			return
+		if is, ok := spec.NodeSelector[key]; !ok || is != value {
+			errs = append(errs, field.Invalid(path.Child("nodeSelector"), spec.NodeSelector, "only additions to spec.nodeSelector are allowed (no mutations or deletions)"))
+			break
 		}
 	}
 	spec.NodeSelector = old.NodeSelector
-	if spec.Affinity != nil && (old.Affinity == nil || old.Affinity.NodeAffinity == nil) {
-		spec.Affinity.NodeAffinity = nil
-		if old.Affinity == nil && *spec.Affinity == (corev1.Affinity{}) {
-			spec.Affinity = nil
-		}
+
+	was, is := nodeAffinityOf(old), nodeAffinityOf(spec)
+	if equality.Semantic.DeepEqual(was, is) {
+		return errs
 	}
+	errs = append(errs, validateNarrowedAffinity(is, was, path.Child("affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms"))...)
+	if spec.Affinity == nil {
+		spec.Affinity = &corev1.Affinity{}
+	}
+	spec.Affinity.NodeAffinity = was
+	if old.Affinity == nil && *spec.Affinity == (corev1.Affinity{}) {
+		spec.Affinity = nil
+	}
+	return errs
 }
 
-func validateDeadlineUpdate(deadline, old *int64, path *field.Path) field.ErrorList {
-	switch {
-	case old == nil:
+func nodeAffinityOf(spec *corev1.PodSpec) *corev1.NodeAffinity {
+	if spec.Affinity == nil {
 		return nil
-	case deadline == nil:
-		return field.ErrorList{field.Invalid(path, deadline, "must not update from a positive integer to nil value")}
-	case *deadline > *old:
-		return field.ErrorList{field.Invalid(path, *deadline, "must be less than or equal to previous value")}
 	}
-	return nil
+	return spec.Affinity.NodeAffinity
+}
+
+// validateNarrowedAffinity refuses a node affinity that lets a pod go where the old one did not. Terms are
+// alternatives, so there may be no others; the requirements of a term must all be met, so there may be more.
+func validateNarrowedAffinity(is, was *corev1.NodeAffinity, path *field.Path) field.ErrorList {
+	terms := func(a *corev1.NodeAffinity) []corev1.NodeSelectorTerm {
+		if a == nil || a.RequiredDuringSchedulingIgnoredDuringExecution == nil {
+			return nil
+		}
+		return a.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms
+	}
+	newTerms, oldTerms := terms(is), terms(was)
+	if len(oldTerms) > 0 && len(oldTerms) != len(newTerms) {
+		return field.ErrorList{field.Invalid(path, newTerms, "no additions/deletions to non-empty NodeSelectorTerms list are allowed")}
+	}
+	var errs field.ErrorList
+	for i := range oldTerms {
+		if !onlyAdds(&newTerms[i], &oldTerms[i]) {
+			errs = append(errs, field.Invalid(path.Index(i), newTerms[i], "only additions are allowed (no mutations or deletions)"))
+		}
+	}
+	return errs
+}
+
+// onlyAdds says whether a term is the old one with requirements added. An empty term matches nothing, and with a
+// requirement it would match something.
+func onlyAdds(term, old *corev1.NodeSelectorTerm) bool {
+	if len(old.MatchExpressions)+len(old.MatchFields) == 0 {
+		return len(term.MatchExpressions)+len(term.MatchFields) == 0
+	}
+	begins := func(list, old []corev1.NodeSelectorRequirement) bool {
+		return len(list) >= len(old) && (len(old) == 0 || equality.Semantic.DeepEqual(list[:len(old)], old))
+	}
+	return begins(term.MatchExpressions, old.MatchExpressions) && begins(term.MatchFields, old.MatchFields)
+}
+
+// validateDeadlineUpdate lets a deadline be set and come closer. It reports stop when the other changes do not matter.
+func validateDeadlineUpdate(deadline, old *int64, path *field.Path) (errs field.ErrorList, stop bool) {
+	switch {
+	case deadline != nil && (*deadline < 0 || *deadline > math.MaxInt32):
+		return field.ErrorList{field.Invalid(path, *deadline, validation.InclusiveRangeError(0, math.MaxInt32))}, true
+	case old == nil:
+		return nil, false
+	case deadline == nil:
+		return field.ErrorList{field.Invalid(path, deadline, "must not update from a positive integer to nil value")}, false
+	case *deadline > *old:
+		return field.ErrorList{field.Invalid(path, *deadline, "must be less than or equal to previous value")}, true
+	}
+	return nil, false
 }
 
 func onlyAddedTolerations(list, old []corev1.Toleration, path *field.Path) field.ErrorList {
+	if len(old) == 0 {
+		return nil
+	}
+	has := make(map[corev1.Toleration]bool, len(list))
+	for _, is := range list {
+		is.TolerationSeconds = nil
+		has[is] = true
+	}
 	for _, was := range old {
 		was.TolerationSeconds = nil
-		found := false
-		for _, is := range list {
-			is.TolerationSeconds = nil
-			found = found || is == was
-		}
-		if !found {
+		if !has[was] {
 			return field.ErrorList{field.Forbidden(path, "existing toleration can not be modified except its tolerationSeconds")}
 		}
 	}
@@ -103,86 +185,23 @@ func onlyAddedTolerations(list, old []corev1.Toleration, path *field.Path) field
 }
 
 func onlyRemovedGates(gates, old []corev1.PodSchedulingGate, path *field.Path) field.ErrorList {
+	if len(gates) == 0 {
+		return nil
+	}
+	var errs field.ErrorList
 	had := sets.New(old...)
 	for i, gate := range gates {
 		if !had.Has(gate) {
-			return field.ErrorList{field.Forbidden(path.Index(i), fmt.Sprintf("only deletion is allowed, but found new scheduling gate '%s'", gate.Name))}
+			errs = append(errs, field.Forbidden(path.Index(i).Child("name"), fmt.Sprintf("only deletion is allowed, but found new scheduling gate '%s'", gate.Name)))
 		}
 	}
-	return nil
-}
-
-func validatePodStatus(pod, old *corev1.Pod) field.ErrorList {
-	path := field.NewPath("status")
-	var errs field.ErrorList
-	if n := pod.Status.NominatedNodeName; n != "" {
-		errs = append(errs, invalids(path.Child("nominatedNodeName"), n, validation.IsDNS1123Subdomain(n))...)
-	}
-	if pod.Status.QOSClass != old.Status.QOSClass && old.Status.QOSClass != "" {
-		errs = append(errs, field.Invalid(path.Child("qosClass"), pod.Status.QOSClass, "field is immutable"))
-	}
-	errs = append(errs, validatePodIPs(pod.Status.PodIPs, path.Child("podIPs"))...)
-	errs = append(errs, noRevival(pod.Status.ContainerStatuses, old.Status.ContainerStatuses, &old.Spec, false, path.Child("containerStatuses"))...)
-	errs = append(errs, noRevival(pod.Status.InitContainerStatuses, old.Status.InitContainerStatuses, &old.Spec, true, path.Child("initContainerStatuses"))...)
 	return errs
 }
 
-// noRevival refuses a status in which a container that must not restart runs again.
-func noRevival(list, old []corev1.ContainerStatus, spec *corev1.PodSpec, init bool, path *field.Path) field.ErrorList {
-	if spec.RestartPolicy == corev1.RestartPolicyAlways {
+// staticPodForbidden refuses what the mirror of a static pod cannot have done to it: its node does not listen to us.
+func staticPodForbidden(old *corev1.Pod, what string) field.ErrorList {
+	if _, mirror := old.Annotations[corev1.MirrorPodAnnotationKey]; !mirror {
 		return nil
 	}
-	containers := spec.Containers
-	if init {
-		containers = spec.InitContainers
-	}
-	var errs field.ErrorList
-	for _, was := range old {
-		if was.State.Terminated == nil || (spec.RestartPolicy == corev1.RestartPolicyOnFailure && was.State.Terminated.ExitCode != 0) {
-			continue
-		}
-		if mayRestart(containers, was.Name) {
-			continue
-		}
-		for i, is := range list {
-			if is.Name == was.Name && is.State.Terminated == nil {
-				errs = append(errs, field.Forbidden(path.Index(i).Child("state"), "may not be transitioned to non-terminated state"))
-			}
-		}
-	}
-	return errs
-}
-
-// mayRestart says whether a container has a restart policy or rules of its own, which go before the pod's.
-func mayRestart(containers []corev1.Container, name string) bool {
-	for i := range containers {
-		c := &containers[i]
-		if c.Name == name {
-			return c.RestartPolicy != nil && (*c.RestartPolicy != corev1.ContainerRestartPolicyNever || len(c.RestartPolicyRules) > 0)
-		}
-	}
-	return false
-}
-
-func validatePodIPs(ips []corev1.PodIP, path *field.Path) field.ErrorList {
-	var errs field.ErrorList
-	v4, v6 := 0, 0
-	seen := sets.New[string]()
-	for i, ip := range ips {
-		p := path.Index(i)
-		errs = append(errs, validation.IsValidIPForLegacyField(p, ip.IP, true, nil)...)
-		if seen.Has(ip.IP) {
-			errs = append(errs, field.Duplicate(p, ip))
-		}
-		seen.Insert(ip.IP)
-		if addr, err := netip.ParseAddr(ip.IP); err == nil && addr.Is4() {
-			v4++
-		} else {
-			v6++
-		}
-	}
-	if len(ips) > 1 && (v4 > 1 || v6 > 1) {
-		errs = append(errs, field.Invalid(path, ips, "may specify no more than one IP for each IP family"))
-	}
-	return errs
+	return field.ErrorList{field.Forbidden(field.NewPath(""), "static pods "+what)}
 }

@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"math"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -9,18 +10,20 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metavalidation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
 // ValidatePodTemplate checks a pod template that a workload stamps pods from.
 func ValidatePodTemplate(template *corev1.PodTemplateSpec, path *field.Path) field.ErrorList {
+	spec, specPath := &template.Spec, path.Child("spec")
 	errs := metavalidation.ValidateLabels(template.Labels, path.Child("labels"))
 	errs = append(errs, apivalidation.ValidateAnnotations(template.Annotations, path.Child("annotations"))...)
-	errs = append(errs, validatePodSpec(&template.Spec, path.Child("spec"))...)
-	if len(template.Spec.EphemeralContainers) > 0 {
-		errs = append(errs, field.Forbidden(path.Child("spec", "ephemeralContainers"), "ephemeral containers not allowed in pod template"))
+	errs = append(errs, validatePodAnnotations(template.Annotations, spec, path.Child("annotations"))...)
+	errs = append(errs, validatePodSpec(spec, nil, specPath)...)
+	errs = append(errs, validateProfilesMatch(template.Annotations, spec, specPath)...)
+	if len(spec.EphemeralContainers) > 0 {
+		errs = append(errs, field.Forbidden(specPath.Child("ephemeralContainers"), "ephemeral containers not allowed in pod template"))
 	}
 	return errs
 }
@@ -43,151 +46,91 @@ func ValidateSelectedTemplate(template *corev1.PodTemplateSpec, selector *metav1
 	return errs
 }
 
+// validatePod checks a pod at its creation.
 func validatePod(pod *corev1.Pod) field.ErrorList {
 	path := field.NewPath("spec")
-	errs := validatePodSpec(&pod.Spec, path)
+	errs := validateWholePod(pod)
 	if len(pod.Spec.EphemeralContainers) > 0 {
 		errs = append(errs, field.Forbidden(path.Child("ephemeralContainers"), "cannot be set on create"))
 	}
-	if len(pod.Spec.SchedulingGates) > 0 && pod.Spec.NodeName != "" {
+	if pod.Spec.NodeName != "" && len(pod.Spec.SchedulingGates) > 0 {
 		errs = append(errs, field.Forbidden(path.Child("nodeName"), "cannot be set until all schedulingGates have been cleared"))
 	}
+	return append(errs, validateProfilesMatch(pod.Annotations, &pod.Spec, path)...)
+}
+
+// validateWholePod checks what holds for a pod at any time: its spec, the annotations that the API knows, and what a
+// template need not keep.
+func validateWholePod(pod *corev1.Pod) field.ErrorList {
+	path := field.NewPath("spec")
+	errs := validatePodAnnotations(pod.Annotations, &pod.Spec, field.NewPath("metadata", "annotations"))
+	errs = append(errs, validatePodSpec(&pod.Spec, &pod.ObjectMeta, path)...)
+	if pod.Spec.ServiceAccountName == "" {
+		for i := range pod.Spec.Volumes {
+			if projected := pod.Spec.Volumes[i].Projected; projected != nil {
+				for j := range projected.Sources {
+					if projected.Sources[j].ServiceAccountToken != nil {
+						errs = append(errs, field.Forbidden(path.Child("volumes").Index(i).Child("projected", "sources").Index(j).Child("serviceAccountToken"),
+							"must not be specified when serviceAccountName is not set"))
+					}
+				}
+			}
+		}
+	}
+	eachContainer(&pod.Spec, path, func(c *corev1.Container, at containerAt) {
+		if strings.TrimSpace(c.Image) != c.Image {
+			errs = append(errs, field.Invalid(at.path().Child("image"), c.Image, "must not have leading or trailing whitespace"))
+		}
+	})
 	return errs
 }
 
-func validatePodSpec(spec *corev1.PodSpec, path *field.Path) field.ErrorList {
-	volumes, errs := validateVolumes(spec.Volumes, path.Child("volumes"))
-	errs = append(errs, validateContainers(spec, volumes, path)...)
-	errs = append(errs, validatePodPolicies(spec, path)...)
-	errs = append(errs, validatePodNames(spec, path)...)
-	errs = append(errs, validatePodPlacement(spec, path)...)
-	errs = append(errs, validatePodSecurity(spec.SecurityContext, path.Child("securityContext"))...)
-	if spec.SecurityContext != nil && spec.HostPID && spec.ShareProcessNamespace != nil && *spec.ShareProcessNamespace {
-		errs = append(errs, field.Invalid(path.Child("shareProcessNamespace"), *spec.ShareProcessNamespace, "ShareProcessNamespace and HostPID cannot both be enabled"))
-	}
-	if spec.Resources != nil {
-		errs = append(errs, validateResources(spec.Resources, path.Child("resources"))...)
-	}
-	return errs
-}
-
-// validatePodPolicies checks the fields that take one of a few words, and the time limits.
-func validatePodPolicies(spec *corev1.PodSpec, path *field.Path) field.ErrorList {
+// validatePodSpec checks a defaulted spec. meta is the metadata of its pod, nil in a template.
+func validatePodSpec(spec *corev1.PodSpec, meta *metav1.ObjectMeta, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	errs = append(errs, OneOf(path.Child("restartPolicy"), spec.RestartPolicy,
-		corev1.RestartPolicyAlways, corev1.RestartPolicyOnFailure, corev1.RestartPolicyNever)...)
-	errs = append(errs, OneOf(path.Child("dnsPolicy"), spec.DNSPolicy,
-		corev1.DNSClusterFirstWithHostNet, corev1.DNSClusterFirst, corev1.DNSDefault, corev1.DNSNone)...)
-	if spec.DNSPolicy == corev1.DNSNone && (spec.DNSConfig == nil || len(spec.DNSConfig.Nameservers) == 0) {
-		errs = append(errs, field.Required(path.Child("dnsConfig", "nameservers"), fmt.Sprintf("must provide at least one DNS nameserver when `dnsPolicy` is %s", corev1.DNSNone)))
-	}
-	errs = append(errs, validateDNSConfig(spec.DNSConfig, path.Child("dnsConfig"))...)
-	if s := spec.TerminationGracePeriodSeconds; s == nil {
+	pod := &podRules{PodSpec: spec, meta: meta}
+	if spec.TerminationGracePeriodSeconds == nil {
 		errs = append(errs, field.Required(path.Child("terminationGracePeriodSeconds"), ""))
 	}
-	if s := spec.ActiveDeadlineSeconds; s != nil && (*s < 1 || *s > 1<<31-1) {
-		errs = append(errs, field.Invalid(path.Child("activeDeadlineSeconds"), *s, validation.InclusiveRangeError(1, 1<<31-1)))
+	errs = append(errs, pod.validateVolumes(path)...)
+	errs = append(errs, pod.validateResourceClaims(path)...)
+	errs = append(errs, pod.validateContainers(path)...)
+	errs = append(errs, pod.validatePodResources(path)...)
+	errs = append(errs, pod.validateHostPorts(path)...)
+	errs = append(errs, validatePodPolicies(spec, path)...)
+	errs = append(errs, pod.validatePodSecurity(path)...)
+	errs = append(errs, pod.validateHostNamespaces(path)...)
+	errs = append(errs, validatePodPlacement(spec, path)...)
+	errs = append(errs, validatePodDNS(spec, path)...)
+	errs = append(errs, validatePodNames(spec, path)...)
+	if spec.Overhead != nil {
+		errs = append(errs, validateResources(&corev1.ResourceRequirements{Limits: spec.Overhead}, containerResourceName, nil, path.Child("overhead"))...)
+	}
+	errs = append(errs, pod.validateOS(path)...)
+	errs = append(errs, pod.validateGroup(path)...)
+	return append(errs, pod.validateEnvFiles(path)...)
+}
+
+// validatePodPolicies checks the fields that take one of a few words, and the time limit.
+func validatePodPolicies(spec *corev1.PodSpec, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	switch spec.RestartPolicy {
+	case corev1.RestartPolicyAlways, corev1.RestartPolicyOnFailure, corev1.RestartPolicyNever:
+	default:
+		errs = append(errs, OneOf(path.Child("restartPolicy"), spec.RestartPolicy,
+			corev1.RestartPolicyAlways, corev1.RestartPolicyOnFailure, corev1.RestartPolicyNever)...)
+	}
+	switch spec.DNSPolicy {
+	case corev1.DNSClusterFirstWithHostNet, corev1.DNSClusterFirst, corev1.DNSDefault, corev1.DNSNone:
+	default:
+		errs = append(errs, OneOf(path.Child("dnsPolicy"), spec.DNSPolicy,
+			corev1.DNSClusterFirstWithHostNet, corev1.DNSClusterFirst, corev1.DNSDefault, corev1.DNSNone)...)
+	}
+	if s := spec.ActiveDeadlineSeconds; s != nil && (*s < 1 || *s > math.MaxInt32) {
+		errs = append(errs, field.Invalid(path.Child("activeDeadlineSeconds"), *s, validation.InclusiveRangeError(1, math.MaxInt32)))
 	}
 	if p := spec.PreemptionPolicy; p != nil {
 		errs = append(errs, OneOf(path.Child("preemptionPolicy"), *p, corev1.PreemptLowerPriority, corev1.PreemptNever)...)
-	}
-	if spec.OS != nil {
-		errs = append(errs, OneOf(path.Child("os", "name"), spec.OS.Name, corev1.Linux, corev1.Windows)...)
-	}
-	return errs
-}
-
-func validateDNSConfig(config *corev1.PodDNSConfig, path *field.Path) field.ErrorList {
-	if config == nil {
-		return nil
-	}
-	var errs field.ErrorList
-	if len(config.Nameservers) > 3 {
-		errs = append(errs, field.Invalid(path.Child("nameservers"), config.Nameservers, "must not have more than 3 nameservers"))
-	}
-	for i, ns := range config.Nameservers {
-		errs = append(errs, validation.IsValidIP(path.Child("nameservers").Index(i), ns)...)
-	}
-	if len(config.Searches) > 32 {
-		errs = append(errs, field.Invalid(path.Child("searches"), config.Searches, "must not have more than 32 search paths"))
-	}
-	for i, search := range config.Searches {
-		for _, msg := range validation.IsDNS1123SubdomainWithUnderscore(strings.TrimSuffix(search, ".")) {
-			errs = append(errs, field.Invalid(path.Child("searches").Index(i), search, msg))
-		}
-	}
-	for i, option := range config.Options {
-		if option.Name == "" {
-			errs = append(errs, field.Required(path.Child("options").Index(i), "must not be empty"))
-		}
-	}
-	return errs
-}
-
-// validatePodNames checks the names of other things that a pod refers to, and the pod's own host names.
-func validatePodNames(spec *corev1.PodSpec, path *field.Path) field.ErrorList {
-	var errs field.ErrorList
-	subdomain := func(p *field.Path, name string) {
-		for _, msg := range validation.IsDNS1123Subdomain(name) {
-			errs = append(errs, field.Invalid(p, name, msg))
-		}
-	}
-	label := func(p *field.Path, name string) {
-		for _, msg := range validation.IsDNS1123Label(name) {
-			errs = append(errs, field.Invalid(p, name, msg))
-		}
-	}
-	if spec.NodeName != "" {
-		subdomain(path.Child("nodeName"), spec.NodeName)
-	}
-	if spec.ServiceAccountName != "" {
-		subdomain(path.Child("serviceAccountName"), spec.ServiceAccountName)
-	}
-	if spec.PriorityClassName != "" {
-		subdomain(path.Child("priorityClassName"), spec.PriorityClassName)
-	}
-	if spec.RuntimeClassName != nil {
-		subdomain(path.Child("runtimeClassName"), *spec.RuntimeClassName)
-	}
-	if spec.Hostname != "" {
-		label(path.Child("hostname"), spec.Hostname)
-	}
-	if spec.Subdomain != "" {
-		label(path.Child("subdomain"), spec.Subdomain)
-	}
-	if o := spec.HostnameOverride; o != nil {
-		p := path.Child("hostnameOverride")
-		subdomain(p, *o)
-		if len(*o) > 64 { // the kernel's limit of a host name
-			errs = append(errs, field.TooLong(p, *o, 64))
-		}
-		if spec.HostNetwork {
-			errs = append(errs, field.Forbidden(p, "cannot be set when hostNetwork is enabled"))
-		}
-	}
-	for i, alias := range spec.HostAliases {
-		p := path.Child("hostAliases").Index(i)
-		errs = append(errs, validation.IsValidIP(p.Child("ip"), alias.IP)...)
-		for j, name := range alias.Hostnames {
-			subdomain(p.Child("hostnames").Index(j), name)
-		}
-	}
-	return errs
-}
-
-func validatePodPlacement(spec *corev1.PodSpec, path *field.Path) field.ErrorList {
-	errs := metavalidation.ValidateLabels(spec.NodeSelector, path.Child("nodeSelector"))
-	errs = append(errs, validateTolerations(spec.Tolerations, path.Child("tolerations"))...)
-	errs = append(errs, validateAffinity(spec.Affinity, path.Child("affinity"))...)
-	errs = append(errs, validateTopologySpread(spec.TopologySpreadConstraints, path.Child("topologySpreadConstraints"))...)
-	seen := sets.New[string]()
-	for i, gate := range spec.SchedulingGates {
-		p := path.Child("schedulingGates").Index(i)
-		errs = append(errs, qualifiedName(p.Child("name"), gate.Name)...)
-		if seen.Has(gate.Name) {
-			errs = append(errs, field.Duplicate(p, gate.Name))
-		}
-		seen.Insert(gate.Name)
 	}
 	for i, gate := range spec.ReadinessGates {
 		errs = append(errs, qualifiedName(path.Child("readinessGates").Index(i).Child("conditionType"), string(gate.ConditionType))...)
@@ -195,59 +138,113 @@ func validatePodPlacement(spec *corev1.PodSpec, path *field.Path) field.ErrorLis
 	return errs
 }
 
-func validatePodSecurity(sc *corev1.PodSecurityContext, path *field.Path) field.ErrorList {
-	if sc == nil {
+// validatePodNames checks the names of other things that a pod refers to, and the pod's own host names.
+func validatePodNames(spec *corev1.PodSpec, path *field.Path) field.ErrorList {
+	errs := validateHostNameOverride(spec, path)
+	if spec.ServiceAccountName != "" {
+		errs = append(errs, subdomainIn(path, "serviceAccountName", spec.ServiceAccountName)...)
+	}
+	if spec.NodeName != "" {
+		errs = append(errs, subdomainIn(path, "nodeName", spec.NodeName)...)
+	}
+	if spec.Hostname != "" {
+		errs = append(errs, labelIn(path, "hostname", spec.Hostname)...)
+	}
+	if spec.Subdomain != "" {
+		errs = append(errs, labelIn(path, "subdomain", spec.Subdomain)...)
+	}
+	for i, alias := range spec.HostAliases {
+		p := path.Child("hostAliases").Index(i)
+		errs = append(errs, legacyIP(p.Child("ip"), alias.IP)...)
+		for j, name := range alias.Hostnames {
+			errs = append(errs, invalids(p.Child("hostnames").Index(j), name, validation.IsDNS1123Subdomain(name))...)
+		}
+	}
+	if spec.PriorityClassName != "" {
+		errs = append(errs, subdomainIn(path, "priorityClassName", spec.PriorityClassName)...)
+	}
+	if spec.RuntimeClassName != nil {
+		errs = append(errs, subdomainIn(path, "runtimeClassName", *spec.RuntimeClassName)...)
+	}
+	return errs
+}
+
+// validateHostNameOverride checks the name that goes before all others (KEP-4762).
+func validateHostNameOverride(spec *corev1.PodSpec, path *field.Path) field.ErrorList {
+	name := spec.HostnameOverride
+	if name == nil {
 		return nil
 	}
 	var errs field.ErrorList
-	errs = append(errs, userID(path.Child("runAsUser"), sc.RunAsUser)...)
-	errs = append(errs, groupID(path.Child("runAsGroup"), sc.RunAsGroup)...)
-	errs = append(errs, groupID(path.Child("fsGroup"), sc.FSGroup)...)
-	for i := range sc.SupplementalGroups {
-		errs = append(errs, groupID(path.Child("supplementalGroups").Index(i), &sc.SupplementalGroups[i])...)
+	p := path.Child("hostnameOverride")
+	if isTrue(spec.SetHostnameAsFQDN) {
+		errs = append(errs, field.Forbidden(p, "may not be specified when setHostnameAsFQDN is true"))
 	}
-	if p := sc.FSGroupChangePolicy; p != nil {
-		errs = append(errs, OneOf(path.Child("fsGroupChangePolicy"), *p, corev1.FSGroupChangeOnRootMismatch, corev1.FSGroupChangeAlways)...)
+	if spec.HostNetwork {
+		errs = append(errs, field.Forbidden(p, "may not be specified when hostNetwork is true"))
 	}
-	seen := sets.New[string]()
-	for i, s := range sc.Sysctls {
-		p := path.Child("sysctls").Index(i)
-		switch {
-		case s.Name == "":
-			errs = append(errs, field.Required(p.Child("name"), ""))
-		case seen.Has(s.Name):
-			errs = append(errs, field.Duplicate(p.Child("name"), s.Name))
-		}
-		seen.Insert(s.Name)
+	const longest = 64 // of a host name in the kernel
+	if len(*name) > longest {
+		errs = append(errs, field.TooLong(p, "", longest))
 	}
-	errs = append(errs, validateSeccomp(sc.SeccompProfile, path.Child("seccompProfile"))...)
-	return errs
+	return append(errs, invalids(p, *name, validation.IsDNS1123Subdomain(*name))...)
 }
 
-func validateSeccomp(s *corev1.SeccompProfile, path *field.Path) field.ErrorList {
-	if s == nil {
+// validatePodDNS checks how names are looked up. The limits are those of the C library.
+func validatePodDNS(spec *corev1.PodSpec, path *field.Path) field.ErrorList {
+	config := spec.DNSConfig
+	if config == nil && spec.DNSPolicy != corev1.DNSNone {
 		return nil
 	}
-	errs := OneOf(path.Child("type"), s.Type, corev1.SeccompProfileTypeLocalhost, corev1.SeccompProfileTypeRuntimeDefault, corev1.SeccompProfileTypeUnconfined)
+	p := path.Child("dnsConfig")
 	switch {
-	case s.Type == corev1.SeccompProfileTypeLocalhost && s.LocalhostProfile == nil:
-		errs = append(errs, field.Required(path.Child("localhostProfile"), "must be set when seccomp type is Localhost"))
-	case s.Type != corev1.SeccompProfileTypeLocalhost && s.LocalhostProfile != nil:
-		errs = append(errs, field.Invalid(path.Child("localhostProfile"), *s.LocalhostProfile, "can only be set when seccomp type is Localhost"))
+	case config == nil:
+		return field.ErrorList{field.Required(p, fmt.Sprintf("must provide `dnsConfig` when `dnsPolicy` is %s", corev1.DNSNone))}
+	case spec.DNSPolicy == corev1.DNSNone && len(config.Nameservers) == 0:
+		return field.ErrorList{field.Required(p.Child("nameservers"), fmt.Sprintf("must provide at least one DNS nameserver when `dnsPolicy` is %s", corev1.DNSNone))}
+	}
+	const maxServers, maxSearches, maxSearchLength = 3, 32, 2048
+	var errs field.ErrorList
+	if len(config.Nameservers) > maxServers {
+		errs = append(errs, field.Invalid(p.Child("nameservers"), config.Nameservers, fmt.Sprintf("must not have more than %v nameservers", maxServers)))
+	}
+	for i, ns := range config.Nameservers {
+		errs = append(errs, legacyIP(p.Child("nameservers").Index(i), ns)...)
+	}
+	if len(config.Searches) > maxSearches {
+		errs = append(errs, field.Invalid(p.Child("searches"), config.Searches, fmt.Sprintf("must not have more than %v search paths", maxSearches)))
+	}
+	if len(strings.Join(config.Searches, " ")) > maxSearchLength {
+		errs = append(errs, field.Invalid(p.Child("searches"), config.Searches, fmt.Sprintf("must not have more than %v characters (including spaces) in the search list", maxSearchLength)))
+	}
+	for i, search := range config.Searches {
+		if search != "." {
+			search = strings.TrimSuffix(search, ".")
+			errs = append(errs, invalids(p.Child("searches").Index(i), search, validation.IsDNS1123SubdomainWithUnderscore(search))...)
+		}
+	}
+	for i, option := range config.Options {
+		if option.Name == "" {
+			errs = append(errs, field.Required(p.Child("options").Index(i), "must not be empty"))
+		}
 	}
 	return errs
 }
 
-func userID(path *field.Path, id *int64) field.ErrorList {
-	if id == nil {
+// validateGroup checks the group that the pod is scheduled with, and who evicts it.
+func (pod *podRules) validateGroup(path *field.Path) field.ErrorList {
+	group, p := pod.SchedulingGroup, path.Child("schedulingGroup")
+	if group == nil {
 		return nil
 	}
-	return invalids(path, *id, validation.IsValidUserID(*id))
-}
-
-func groupID(path *field.Path, id *int64) field.ErrorList {
-	if id == nil {
-		return nil
+	var errs field.ErrorList
+	if group.PodGroupName == nil {
+		errs = append(errs, field.Invalid(p.Child("podGroupName"), group.PodGroupName, "must specify one of: `podGroupName`"))
+	} else {
+		errs = append(errs, subdomainIn(p, "podGroupName", *group.PodGroupName)...)
 	}
-	return invalids(path, *id, validation.IsValidGroupID(*id))
+	if len(pod.EvictionResponders) > 0 {
+		errs = append(errs, field.Forbidden(p, "may not be set when evictionResponders is set"))
+	}
+	return errs
 }

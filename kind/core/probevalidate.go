@@ -1,6 +1,10 @@
 package core
 
 import (
+	"fmt"
+	"slices"
+	"strconv"
+
 	corev1 "k8s.io/api/core/v1"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -16,9 +20,6 @@ const (
 )
 
 func validateProbe(probe *corev1.Probe, role probeRole, grace *int64, path *field.Path) field.ErrorList {
-	if probe == nil {
-		return nil
-	}
 	errs := validateHandler(handler{exec: probe.Exec, http: probe.HTTPGet, tcp: probe.TCPSocket, grpc: probe.GRPC}, grace, path)
 	for _, f := range []struct {
 		name  string
@@ -30,14 +31,17 @@ func validateProbe(probe *corev1.Probe, role probeRole, grace *int64, path *fiel
 		{"successThreshold", probe.SuccessThreshold},
 		{"failureThreshold", probe.FailureThreshold},
 	} {
-		errs = append(errs, apivalidation.ValidateNonnegativeField(int64(f.value), path.Child(f.name))...)
+		if f.value < 0 {
+			errs = append(errs, apivalidation.ValidateNonnegativeField(int64(f.value), path.Child(f.name))...)
+		}
 	}
 	if s := probe.TerminationGracePeriodSeconds; s != nil {
-		switch {
-		case role == readinessProbe:
-			errs = append(errs, field.Invalid(path.Child("terminationGracePeriodSeconds"), *s, "must not be set for readinessProbes"))
-		case *s <= 0:
-			errs = append(errs, field.Invalid(path.Child("terminationGracePeriodSeconds"), *s, "must be greater than 0"))
+		p := path.Child("terminationGracePeriodSeconds")
+		if *s <= 0 {
+			errs = append(errs, field.Invalid(p, *s, "must be greater than 0"))
+		}
+		if role == readinessProbe {
+			errs = append(errs, field.Invalid(p, *s, "must not be set for readinessProbes"))
 		}
 	}
 	// A probe that kills on failure cannot also ask for several successes: there is nobody left to count them.
@@ -47,19 +51,51 @@ func validateProbe(probe *corev1.Probe, role probeRole, grace *int64, path *fiel
 	return errs
 }
 
-func validateLifecycle(l *corev1.Lifecycle, grace *int64, path *field.Path) field.ErrorList {
-	if l == nil {
-		return nil
-	}
+func (pod *podRules) validateLifecycle(l *corev1.Lifecycle, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	check := func(h *corev1.LifecycleHandler, path *field.Path) {
 		if h != nil {
-			errs = append(errs, validateHandler(handler{exec: h.Exec, http: h.HTTPGet, tcp: h.TCPSocket, sleep: h.Sleep}, grace, path)...)
+			errs = append(errs, validateHandler(handler{exec: h.Exec, http: h.HTTPGet, tcp: h.TCPSocket, sleep: h.Sleep}, pod.TerminationGracePeriodSeconds, path)...)
 		}
 	}
 	check(l.PostStart, path.Child("postStart"))
 	check(l.PreStop, path.Child("preStop"))
+	if l.StopSignal != nil {
+		errs = append(errs, pod.validateStopSignal(*l.StopSignal, path.Child("stopSignal"))...)
+	}
 	return errs
+}
+
+// validateStopSignal checks the signal that stops a container (KEP-4960). Which there are depends on the system.
+func (pod *podRules) validateStopSignal(signal corev1.Signal, path *field.Path) field.ErrorList {
+	switch {
+	case pod.OS == nil:
+		return field.ErrorList{field.Forbidden(path, "may not be set for containers with empty `spec.os.name`")}
+	case pod.OS.Name == corev1.Windows:
+		return supported(path, signal, corev1.SIGKILL, corev1.SIGTERM)
+	case pod.OS.Name == corev1.Linux:
+		return supported(path, signal, linuxSignals()...)
+	}
+	return nil
+}
+
+// linuxSignals are the names of the signals, in alphabetical order.
+func linuxSignals() []corev1.Signal {
+	signals := []corev1.Signal{
+		corev1.SIGABRT, corev1.SIGALRM, corev1.SIGBUS, corev1.SIGCHLD, corev1.SIGCLD, corev1.SIGCONT, corev1.SIGFPE, corev1.SIGHUP,
+		corev1.SIGILL, corev1.SIGINT, corev1.SIGIO, corev1.SIGIOT, corev1.SIGKILL, corev1.SIGPIPE, corev1.SIGPOLL, corev1.SIGPROF,
+		corev1.SIGPWR, corev1.SIGQUIT, corev1.SIGRTMAX, corev1.SIGRTMIN, corev1.SIGSEGV, corev1.SIGSTKFLT, corev1.SIGSTOP, corev1.SIGSYS,
+		corev1.SIGTERM, corev1.SIGTRAP, corev1.SIGTSTP, corev1.SIGTTIN, corev1.SIGTTOU, corev1.SIGURG, corev1.SIGUSR1, corev1.SIGUSR2,
+		corev1.SIGVTALRM, corev1.SIGWINCH, corev1.SIGXCPU, corev1.SIGXFSZ,
+	}
+	for i := 1; i <= 15; i++ { // the signals without a name of their own count up and down from two that have one
+		signals = append(signals, corev1.SIGRTMIN+corev1.Signal("+"+strconv.Itoa(i)))
+		if i < 15 {
+			signals = append(signals, corev1.SIGRTMAX+corev1.Signal("-"+strconv.Itoa(i)))
+		}
+	}
+	slices.Sort(signals)
+	return signals
 }
 
 // handler is what probes and lifecycle hooks can do, at most one of it.
@@ -97,12 +133,18 @@ func validateHandler(h handler, grace *int64, path *field.Path) field.ErrorList 
 		one("tcpSocket", func(p *field.Path) field.ErrorList { return portNumberOrName(p.Child("port"), h.tcp.Port) })
 	}
 	if h.grpc != nil {
-		one("grpc", func(p *field.Path) field.ErrorList { return portNumber(p.Child("port"), h.grpc.Port) })
+		one("grpc", func(p *field.Path) field.ErrorList {
+			errs := portNumber(p.Child("port"), h.grpc.Port)
+			if mode := h.grpc.Mode; mode != nil {
+				errs = append(errs, supported(p.Child("mode"), *mode, corev1.GRPCProbeModePlaintext, corev1.GRPCProbeModeTLS)...)
+			}
+			return errs
+		})
 	}
 	if h.sleep != nil {
 		one("sleep", func(p *field.Path) field.ErrorList {
-			if s := h.sleep.Seconds; s < 0 || (grace != nil && s > *grace) {
-				return field.ErrorList{field.Invalid(p, s, "must be non-negative and less than terminationGracePeriodSeconds")}
+			if s := h.sleep.Seconds; grace != nil && (s < 0 || s > *grace) {
+				return field.ErrorList{field.Invalid(p, s, fmt.Sprintf("must be non-negative and less than terminationGracePeriodSeconds (%d)", *grace))}
 			}
 			return nil
 		})
@@ -119,9 +161,20 @@ func validateHTTPGet(get *corev1.HTTPGetAction, path *field.Path) field.ErrorLis
 		errs = append(errs, field.Required(path.Child("path"), ""))
 	}
 	errs = append(errs, portNumberOrName(path.Child("port"), get.Port)...)
-	errs = append(errs, OneOf(path.Child("scheme"), get.Scheme, corev1.URISchemeHTTP, corev1.URISchemeHTTPS)...)
+	errs = append(errs, supported(path.Child("scheme"), get.Scheme, corev1.URISchemeHTTP, corev1.URISchemeHTTPS)...)
 	for _, header := range get.HTTPHeaders {
 		errs = append(errs, invalids(path.Child("httpHeaders"), header.Name, validation.IsHTTPHeaderName(header.Name))...)
+	}
+	if get.Protocol == nil {
+		return errs
+	}
+	switch protocol := *get.Protocol; {
+	case protocol == corev1.HTTPProtocolHTTP2 && get.Scheme != corev1.URISchemeHTTP:
+		errs = append(errs, field.Invalid(path.Child("protocol"), protocol, "is only supported with HTTP (H2C)"))
+	case protocol == corev1.HTTPProtocolHTTP2 && get.Host != "":
+		errs = append(errs, field.Invalid(path.Child("host"), get.Host, `must be empty when `+"`protocol`"+` is "HTTP2"`))
+	default:
+		errs = append(errs, supported(path.Child("protocol"), protocol, corev1.HTTPProtocolHTTP1, corev1.HTTPProtocolHTTP2)...)
 	}
 	return errs
 }
