@@ -6,7 +6,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"sampan/kind"
 )
@@ -26,7 +25,8 @@ func Pod() *kind.Kind {
 
 		Validate:       validatePod,
 		ValidateUpdate: validatePodUpdate,
-		Warnings:       func(pod *corev1.Pod) []string { return podWarnings(&pod.Spec, field.NewPath("spec")) },
+		Warnings:       newPodWarnings,
+		UpdateWarnings: func(pod, old *corev1.Pod) []string { return nil }, // a stored pod is hardly ever changed by hand
 
 		PrepareStatus:  preparePodStatus,
 		ValidateStatus: validatePodStatus,

@@ -143,8 +143,9 @@ func TestPullPolicyFollowsTag(t *testing.T) {
 	for image, want := range map[string]corev1.PullPolicy{
 		"nginx": corev1.PullAlways, "nginx:latest": corev1.PullAlways, "r:5000/nginx": corev1.PullAlways,
 		"nginx:1": corev1.PullIfNotPresent, "r:5000/a/nginx:1": corev1.PullIfNotPresent,
-		"nginx@sha256:0123":        corev1.PullIfNotPresent,
-		"nginx:latest@sha256:0123": corev1.PullIfNotPresent,
+		"r:5000/nginx@sha256:0123": corev1.PullIfNotPresent,
+		"nginx:1@sha256:0123":      corev1.PullIfNotPresent,
+		"nginx:latest@sha256:0123": corev1.PullAlways,
 	} {
 		pod := kindtest.Created(t, core.Pod(), plainPod, `{spec: {containers: [{name: c, image: "`+image+`"}]}}`).(*corev1.Pod)
 		if got := pod.Spec.Containers[0].ImagePullPolicy; got != want {
@@ -201,31 +202,5 @@ func TestPodGracePeriod(t *testing.T) {
 		if got := core.Pod().GracePeriod(pod, c.requested); got != c.want {
 			t.Errorf("%s: %d, want %d", c.name, got, c.want)
 		}
-	}
-}
-
-func TestPodWarnings(t *testing.T) {
-	pod := kindtest.Created(t, core.Pod(), `
-spec:
-  terminationGracePeriodSeconds: -3
-  containers:
-  - name: c
-    image: i
-    env: [{name: A, value: x}, {name: B}, {name: A, value: y}]
-    ports: [{containerPort: 80}, {containerPort: 80, protocol: UDP}, {containerPort: 80}]
-    resources: {limits: {memory: 128m}}
-`)
-	want := []string{
-		`spec.terminationGracePeriodSeconds: must be >= 0; negative values are invalid and will be treated as 1`,
-		`spec.containers[0].env[2]: hides previous definition of "A", which may be dropped when using apply`,
-		`spec.containers[0].ports[2]: duplicate port definition with spec.containers[0].ports[0]`,
-		`spec.containers[0].resources.limits[memory]: fractional byte value "128m" is invalid, must be an integer`,
-		`spec.containers[0].resources.requests[memory]: fractional byte value "128m" is invalid, must be an integer`,
-	}
-	if d := cmp.Diff(want, core.Pod().Warnings(pod)); d != "" {
-		t.Error(d)
-	}
-	if w := core.Pod().Warnings(kindtest.Created(t, core.Pod(), plainPod)); w != nil {
-		t.Errorf("a plain pod has warnings: %v", w)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	resourcehelper "k8s.io/component-helpers/resource"
 )
 
 // DefaultPodTemplate fills a pod template, in place. A template gets less than a pod does: what depends on
@@ -60,15 +61,52 @@ func defaultPod(pod *corev1.Pod) {
 	defaultPodSpec(spec)
 	requestsFromLimits(spec.Containers)
 	requestsFromLimits(spec.InitContainers)
-	if r := spec.Resources; r != nil {
-		defaultRequests(r)
-	}
+	defaultPodResources(pod)
 	if spec.EnableServiceLinks == nil {
 		spec.EnableServiceLinks = new(corev1.DefaultEnableServiceLinks)
 	}
 	if spec.HostNetwork {
 		hostPorts(spec.Containers)
 		hostPorts(spec.InitContainers)
+	}
+}
+
+// defaultPodResources fills what is left out of the resources of the pod as a whole (KEP-2837): limits of huge pages and
+// requests from those of the containers, and the rest of the requests from the limits.
+func defaultPodResources(pod *corev1.Pod) {
+	r := pod.Spec.Resources
+	if r == nil || len(r.Limits)+len(r.Requests) == 0 {
+		return
+	}
+	for name, limit := range resourcehelper.AggregateContainerLimits(pod, resourcehelper.PodResourcesOptions{}) {
+		_, limited := r.Limits[name]
+		_, asked := r.Requests[name]
+		if isHugePages(name) && !limited && !asked {
+			if r.Limits == nil {
+				r.Limits = make(corev1.ResourceList)
+			}
+			r.Limits[name] = limit.DeepCopy()
+		}
+	}
+	if len(r.Limits) == 0 {
+		return
+	}
+	fill := func(name corev1.ResourceName, amount resource.Quantity) {
+		if _, asked := r.Requests[name]; asked || !resourcehelper.IsSupportedPodLevelResource(name) {
+			return
+		}
+		if r.Requests == nil {
+			r.Requests = make(corev1.ResourceList)
+		}
+		r.Requests[name] = amount.DeepCopy()
+	}
+	for name, request := range resourcehelper.AggregateContainerRequests(pod, resourcehelper.PodResourcesOptions{}) {
+		if overcommits(name) {
+			fill(name, request)
+		}
+	}
+	for name, limit := range r.Limits {
+		fill(name, limit)
 	}
 }
 
@@ -139,17 +177,16 @@ func defaultContainer(c *corev1.Container) {
 	roundResources(&c.Resources)
 }
 
-// pullPolicyFor is Always for the tag "latest", written or implied, and IfNotPresent for everything else;
-// a digest pins the image, so it is never fetched again.
+// pullPolicyFor is Always for the tag "latest", written or implied, and IfNotPresent for everything else. A digest
+// stands for the tag that is not there, but not for one that is.
 func pullPolicyFor(image string) corev1.PullPolicy {
-	if strings.Contains(image, "@") {
-		return corev1.PullIfNotPresent
+	name, _, pinned := strings.Cut(image, "@")
+	last := name[strings.LastIndexByte(name, '/')+1:] // a colon before the slash belongs to the registry's port
+	_, tag, tagged := strings.Cut(last, ":")
+	if tag == "latest" || (!tagged && !pinned) {
+		return corev1.PullAlways
 	}
-	last := image[strings.LastIndexByte(image, '/')+1:] // a colon before the slash belongs to the registry's port
-	if _, tag, found := strings.Cut(last, ":"); found && tag != "latest" {
-		return corev1.PullIfNotPresent
-	}
-	return corev1.PullAlways
+	return corev1.PullIfNotPresent
 }
 
 func defaultProbe(p *corev1.Probe) {

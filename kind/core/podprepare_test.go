@@ -76,6 +76,36 @@ func TestAppArmorAnnotationsBecomeFields(t *testing.T) {
 	}
 }
 
+func TestPodLevelResourcesAreFilled(t *testing.T) {
+	for _, c := range []struct{ name, pod, container, want string }{
+		{"no limits", `requests: {cpu: 1}`, `requests: {memory: 1Gi}`, `requests: {cpu: "1"}`},
+		{"requests of containers", `limits: {cpu: 4, memory: 2Gi}`, `requests: {cpu: 1}`, `limits: {cpu: "4", memory: 2Gi}, requests: {cpu: "1", memory: 2Gi}`},
+		{"what cannot be asked for", `limits: {cpu: 4}`, `requests: {ephemeral-storage: 1Gi}`, `limits: {cpu: "4"}, requests: {cpu: "4"}`},
+		{"huge pages of containers", `requests: {cpu: 1}`, `limits: {hugepages-2Mi: 4Mi, cpu: 1}`, `limits: {hugepages-2Mi: 4Mi}, requests: {cpu: "1", hugepages-2Mi: 4Mi}`},
+		{"nothing", ``, `limits: {hugepages-2Mi: 4Mi, cpu: 1}`, ``},
+	} {
+		pod := kindtest.Created(t, core.Pod(), plainPod, inSpec(`resources: {`+c.pod+`}, containers: [{name: c, image: i, resources: {`+c.container+`}}]`)).(*corev1.Pod)
+		want := kindtest.Parse(t, core.Pod(), plainPod, inSpec(`resources: {`+c.want+`}`)).(*corev1.Pod)
+		if d := cmp.Diff(want.Spec.Resources.Limits, pod.Spec.Resources.Limits); d != "" {
+			t.Errorf("%s: limits: %s", c.name, d)
+		}
+		if d := cmp.Diff(want.Spec.Resources.Requests, pod.Spec.Resources.Requests); d != "" {
+			t.Errorf("%s: requests: %s", c.name, d)
+		}
+	}
+}
+
+func TestVolumesOfOldDriversAreFilled(t *testing.T) {
+	pod := kindtest.Created(t, core.Pod(), plainPod, inSpec(`volumes: [{name: a, iscsi: {targetPortal: p, iqn: q, lun: 0}}, {name: b, rbd: {monitors: [m], image: i}}, {name: c, scaleIO: {gateway: g, system: s, secretRef: {name: s}}}, {name: d, azureDisk: {diskName: d, diskURI: u}}, {name: e, image: {reference: i}}]`)).(*corev1.Pod)
+	v := pod.Spec.Volumes
+	got := []any{v[0].ISCSI.ISCSIInterface, v[1].RBD.RBDPool, v[1].RBD.RadosUser, v[1].RBD.Keyring, v[2].ScaleIO.StorageMode, v[2].ScaleIO.FSType,
+		*v[3].AzureDisk.CachingMode, *v[3].AzureDisk.FSType, *v[3].AzureDisk.ReadOnly, *v[3].AzureDisk.Kind, v[4].Image.PullPolicy}
+	want := []any{"default", "rbd", "admin", "/etc/ceph/keyring", "ThinProvisioned", "xfs", corev1.AzureDataDiskCachingReadWrite, "ext4", false, corev1.AzureSharedBlobDisk, corev1.PullAlways}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+}
+
 func TestPodFields(t *testing.T) {
 	pod := kindtest.Parse(t, core.Pod(), plainPod, `{spec: {nodeName: n1, restartPolicy: Never, schedulerName: s, serviceAccountName: a, hostNetwork: true}, status: {phase: Running, podIP: 10.0.0.1, podIPs: [{ip: 10.0.0.1}, {ip: "fd00::1"}], nominatedNodeName: m}}`)
 	want := map[string]string{"spec.nodeName": "n1", "spec.restartPolicy": "Never", "spec.schedulerName": "s", "spec.serviceAccountName": "a", "spec.hostNetwork": "true",

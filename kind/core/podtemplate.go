@@ -29,7 +29,7 @@ func PodTemplate() *kind.Kind {
 			return ValidatePodTemplate(&t.Template, field.NewPath("template"))
 		},
 		Warnings: func(t *corev1.PodTemplate) []string {
-			return podWarnings(&t.Template.Spec, field.NewPath("template", "spec"))
+			return PodTemplateWarnings(&t.Template, field.NewPath("template"))
 		},
 
 		Columns: []metav1.TableColumnDefinition{

@@ -39,8 +39,40 @@ func defaultVolume(v *corev1.Volume) {
 	if s.Ephemeral != nil && s.Ephemeral.VolumeClaimTemplate != nil {
 		defaultClaimSpec(&s.Ephemeral.VolumeClaimTemplate.Spec)
 	}
-	if s.ISCSI != nil && s.ISCSI.ISCSIInterface == "" {
-		s.ISCSI.ISCSIInterface = "default"
+	defaultDriverSource(s)
+}
+
+// defaultDriverSource fills the sources that came before CSI.
+func defaultDriverSource(s *corev1.VolumeSource) {
+	if s.ISCSI != nil {
+		defaultText(&s.ISCSI.ISCSIInterface, "default")
+	}
+	if r := s.RBD; r != nil {
+		defaultText(&r.RBDPool, "rbd")
+		defaultText(&r.RadosUser, "admin")
+		defaultText(&r.Keyring, "/etc/ceph/keyring")
+	}
+	if d := s.ScaleIO; d != nil {
+		defaultText(&d.StorageMode, "ThinProvisioned")
+		defaultText(&d.FSType, "xfs")
+	}
+	if d := s.AzureDisk; d != nil {
+		defaultPointer(&d.CachingMode, corev1.AzureDataDiskCachingReadWrite)
+		defaultPointer(&d.FSType, "ext4")
+		defaultPointer(&d.ReadOnly, false)
+		defaultPointer(&d.Kind, corev1.AzureSharedBlobDisk)
+	}
+}
+
+func defaultText(s *string, value string) {
+	if *s == "" {
+		*s = value
+	}
+}
+
+func defaultPointer[T any](p **T, value T) {
+	if *p == nil {
+		*p = new(value)
 	}
 }
 
