@@ -34,10 +34,11 @@ import (
 
 // secured is a server with RBAC, and a clock that a test can turn.
 type secured struct {
-	t   *testing.T
-	ca  *pki.CA
-	url string
-	now atomic.Int64 // seconds ahead of the clock
+	t      *testing.T
+	ca     *pki.CA
+	url    string
+	server *apiserver.Server
+	now    atomic.Int64 // seconds ahead of the clock
 }
 
 func (g *secured) clock() time.Time { return time.Now().Add(time.Duration(g.now.Load()) * time.Second) }
@@ -56,6 +57,7 @@ func newSecured(t *testing.T, change ...func(*apiserver.Config)) *secured {
 	s := newServer(t, st, append(change, func(c *apiserver.Config) {
 		c.Authorizer, c.ClientCAs, c.Now = nil, roots, g.clock
 	})...)
+	g.server = s
 	h := httptest.NewUnstartedServer(s.Handler())
 	h.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
 	h.EnableHTTP2 = true

@@ -44,6 +44,10 @@ func (s *Server) create(ctx context.Context, r request, obj kind.Object, opts me
 	if generated {
 		k.Default(obj) // some defaults are made from the name
 	}
+	tokenStamped, err := s.stampToken(obj, nil, snap)
+	if err != nil {
+		return nil, err
+	}
 	errs := s.serviceFamilies(obj, nil)
 	if errs = append(append(errs, kind.ValidateMeta(k, obj)...), k.Validate(obj)...); len(errs) > 0 {
 		return nil, apierrors.NewInvalid(k.GVK.GroupKind(), obj.GetName(), errs)
@@ -87,6 +91,11 @@ func (s *Server) create(ctx context.Context, r request, obj kind.Object, opts me
 			release()
 			obj.SetName(s.generateName(obj.GetGenerateName()))
 			k.PrepareCreate(obj)
+			if tokenStamped {
+				if err := s.stampTokenAgain(obj, snap); err != nil {
+					return nil, err
+				}
+			}
 		default:
 			return nil, apierrors.NewAlreadyExists(r.groupResource(), r.key.Name)
 		}

@@ -132,7 +132,12 @@ func (s *Server) tokenUser(token string, audiences []string) (auth.User, []strin
 	if c.ID != "" {
 		user.Extra[extraCredentialID] = []string{"JTI=" + c.ID}
 	}
-	if b.Secret != nil {
+	switch {
+	case c.Lasting:
+		if err := inItsSecret(snap, token, b); err != nil {
+			return auth.User{}, nil, err
+		}
+	case b.Secret != nil:
 		if err := stillThere(snap, namespaced(kind.Secrets, b.Secret.Name), *b.Secret, now); err != nil {
 			return auth.User{}, nil, err
 		}

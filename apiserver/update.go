@@ -101,6 +101,9 @@ func (s *Server) legalise(r request, next, cur kind.Object, snap *view.Snapshot)
 	switch r.subresource {
 	case "", "scale":
 		k.PrepareUpdate(next, cur)
+		if _, err := s.stampToken(next, cur, snap); err != nil {
+			return err
+		}
 		errs = append(s.serviceFamilies(next, cur), k.ValidateUpdate(next, cur)...)
 		if r.version != nil && r.version.ValidateUpdate != nil {
 			errs = append(errs, r.version.ValidateUpdate(next, cur)...)

@@ -130,7 +130,7 @@ func serve(ctx context.Context, t *testing.T, running *sync.WaitGroup, s Setting
 		return i.eachBundle(ctx, func(ctx context.Context, bundle []byte) error {
 			return controller.New(controller.Config{
 				Client: i.server.Client(auth.User{Name: "system:sampan", Groups: []string{auth.GroupMasters}}), Now: time.Now, Log: log,
-				Controllers: []plan.Controller{serviceaccount.New(), serviceaccount.NewRootCA(bundle)},
+				Controllers: []plan.Controller{serviceaccount.New(), serviceaccount.NewRootCA(bundle), serviceaccount.NewTokens(bundle)},
 			}).Run(ctx)
 		})
 	})
@@ -238,6 +238,12 @@ func TestEverybodyGetsInForAsLongAsHisCredentialLasts(t *testing.T) {
 			t.Fatal(err)
 		}
 
+		secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "web", Annotations: map[string]string{corev1.ServiceAccountNameKey: "web"}}, Type: corev1.SecretTypeServiceAccountToken}
+		if err := servers[0].do(first, "POST", "/api/v1/namespaces/default/secrets", secret, new(corev1.Secret)); err != nil {
+			t.Fatal(err)
+		}
+		lasting := "" // the token in it, for ever
+
 		begin := time.Now()
 		var given []credential
 		var jwks jose.JSONWebKeySet // as a verifier has fetched it at the last step
@@ -278,6 +284,12 @@ func TestEverybodyGetsInForAsLongAsHisCredentialLasts(t *testing.T) {
 				if len(jwks.Keys) > 0 && !knows(jwks, r.Status.Token) {
 					t.Errorf("at %s a token is signed with a key that was not published before", time.Now())
 				}
+				var held corev1.Secret
+				get(s, "/api/v1/namespaces/default/secrets/web", &held)
+				if lasting == "" {
+					lasting = string(held.Data["token"])
+				}
+				check(credential{what: "token in a Secret", user: "system:serviceaccount:default:web", roots: held.Data["ca.crt"], token: lasting}, s)
 				if steps%5 == n {
 					given = append(given, credential{what: "token of " + time.Now().Format(time.DateOnly), user: "system:serviceaccount:default:web", roots: []byte(ca.Data["ca.crt"]),
 						token: r.Status.Token, until: r.Status.ExpirationTimestamp.Time})

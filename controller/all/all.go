@@ -45,6 +45,7 @@ func All(cfg Config) []plan.Controller {
 		resourcequota.New(cfg.Kinds),
 		serviceaccount.New(),
 		serviceaccount.NewRootCA(cfg.CABundle),
+		serviceaccount.NewTokens(cfg.CABundle),
 		volume.NewClaims(cfg.Volume),
 		volume.NewVolumes(cfg.Volume),
 	}
