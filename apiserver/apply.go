@@ -2,6 +2,7 @@ package apiserver
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -15,6 +16,7 @@ import (
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 	"sigs.k8s.io/yaml"
 
+	"sampan/apiserver/patch"
 	"sampan/kind"
 )
 
@@ -122,6 +124,15 @@ func decodeApply(data []byte, fieldValidation string, warn func(string)) (*unstr
 		}
 		if fieldValidation != metav1.FieldValidationIgnore {
 			warnOf([]error{err}, warn)
+		}
+	}
+	if len(data) > patch.ItemsMax {
+		plain, err := json.Marshal(wanted.Object)
+		if err == nil {
+			err = patch.CheckItems(plain, patch.ItemsMax)
+		}
+		if err != nil {
+			return nil, err
 		}
 	}
 	// The library reads metadata without looking, so its shape is checked here.

@@ -35,7 +35,7 @@ func bindingOf(b *corev1.Binding) (binding, error) {
 		errs = append(errs, field.Required(field.NewPath("target", "name"), ""))
 	}
 	if len(errs) > 0 {
-		return binding{}, apierrors.NewInvalid(schema.GroupKind{Kind: "Binding"}, b.Name, errs)
+		return binding{}, invalid(schema.GroupKind{Kind: "Binding"}, b.Name, errs)
 	}
 	return binding{uid: b.UID, node: b.Target.Name, labels: b.Labels, annotations: b.Annotations}, nil
 }

@@ -16,6 +16,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
+
+	"sampan/apiserver/patch"
 )
 
 // bodyMax is the largest body that is read, as in upstream.
@@ -89,6 +91,9 @@ func decodeBody(media string, data []byte, want schema.GroupVersionKind, obj run
 			return unrecognized(want, err, data)
 		}
 		strict = duplicates
+	}
+	if err := patch.CheckItems(data, patch.ItemsMax); err != nil {
+		return err
 	}
 	if fieldValidation == metav1.FieldValidationIgnore {
 		err = kjson.UnmarshalCaseSensitivePreserveInts(data, obj)

@@ -50,7 +50,7 @@ func (s *Server) create(ctx context.Context, r request, obj kind.Object, opts me
 	}
 	errs := s.serviceFamilies(obj, nil)
 	if errs = append(append(errs, kind.ValidateMeta(k, obj)...), k.Validate(obj)...); len(errs) > 0 {
-		return nil, apierrors.NewInvalid(k.GVK.GroupKind(), obj.GetName(), errs)
+		return nil, invalid(k.GVK.GroupKind(), obj.GetName(), errs)
 	}
 	if k.Warnings != nil {
 		for _, w := range k.Warnings(obj) {

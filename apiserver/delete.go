@@ -21,7 +21,7 @@ import (
 // then, and otherwise its state while it waits for its grace period, its finalizers or its dependents.
 func (s *Server) delete(ctx context.Context, r request, opts metav1.DeleteOptions) (obj kind.Object, removed bool, err error) {
 	if errs := validation.ValidateDeleteOptions(&opts); len(errs) > 0 {
-		return nil, false, apierrors.NewInvalid(schema.GroupKind{Group: metav1.GroupName, Kind: "DeleteOptions"}, "", errs)
+		return nil, false, invalid(schema.GroupKind{Group: metav1.GroupName, Kind: "DeleteOptions"}, "", errs)
 	}
 	dry, err := dryRun(opts.DryRun, "DeleteOptions")
 	if err != nil {

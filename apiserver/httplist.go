@@ -1,8 +1,10 @@
 package apiserver
 
 import (
+	"context"
 	"fmt"
 	"strconv"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -28,11 +30,34 @@ func (x *exchange) list() error {
 	if opts.sel, err = newSelection(x.req.kind, x.req.version, x.query.Get("labelSelector"), x.query.Get("fieldSelector")); err != nil {
 		return err
 	}
-	l, err := x.server.list(x.r.Context(), x.req, opts)
+	timeout, err := x.timeoutSeconds()
+	if err != nil {
+		return err
+	}
+	ctx := x.r.Context()
+	if timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, timeout)
+		defer cancel()
+	}
+	l, err := x.server.list(ctx, x.req, opts)
 	if err != nil {
 		return err
 	}
 	return x.writeList(a, l)
+}
+
+// timeoutSeconds returns how long a list or watch may take; 0 is as long as the server lets it.
+func (x *exchange) timeoutSeconds() (time.Duration, error) {
+	text := x.query.Get("timeoutSeconds")
+	if text == "" {
+		return 0, nil
+	}
+	seconds, err := strconv.ParseUint(text, 10, 31)
+	if err != nil {
+		return 0, apierrors.NewBadRequest(fmt.Sprintf("timeoutSeconds: Invalid value: %q: %v", text, err))
+	}
+	return time.Duration(seconds) * time.Second, nil
 }
 
 // limit returns how many objects are wanted at most; 0 is all.

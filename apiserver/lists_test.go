@@ -148,12 +148,15 @@ func TestPagesOfARevisionThatIsNotThereYetAreNotServed(t *testing.T) {
 type discarder struct {
 	header http.Header
 	size   int
+	each   func() // called at every write; may be nil
 }
 
 func (d *discarder) Header() http.Header { return d.header }
 func (d *discarder) WriteHeader(int)     {}
 func (d *discarder) Write(b []byte) (int, error) {
-	d.size += len(b)
+	if d.size += len(b); d.each != nil {
+		d.each()
+	}
 	return len(b), nil
 }
 
@@ -212,6 +215,9 @@ func TestListAndWatchOptionsThatMeanNothingAreRefused(t *testing.T) {
 		"watch=1&resourceVersionMatch=Exact":                            {422, "forbidden for watch unless sendInitialEvents is provided"},
 		"watch=1&sendInitialEvents=true":                                {422, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"},
 		"watch=1&timeoutSeconds=-1":                                     {400, "timeoutSeconds: Invalid value"},
+		"timeoutSeconds=soon":                                           {400, "timeoutSeconds: Invalid value"},
+		"timeoutSeconds=1&resourceVersion=1000000":                      {504, "Too large resource version"},
+		"limit=9223372036854775808":                                     {400, "limit: Invalid value"},
 		"watch=1&resourceVersion=x":                                     {400, "resourceVersion: Invalid value"},
 		"resourceVersionMatch=NotOlderThan&resourceVersion=0&limit=500": {200, `"ConfigMapList"`},
 	} {

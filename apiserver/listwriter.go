@@ -34,13 +34,7 @@ func (x *exchange) writeList(a accepted, l listed) error {
 	var err error
 	switch {
 	case a.media == mediaYAML:
-		var whole bytes.Buffer
-		if err = jsonList(v, l, meta, false, &whole); err == nil {
-			var text []byte
-			if text, err = yaml.JSONToYAML(whole.Bytes()); err == nil {
-				_, err = out.Write(text)
-			}
-		}
+		err = yamlList(v, l, meta, out)
 	case a.media == mediaProto:
 		err = protoList(v, l, meta, out)
 	default:
@@ -59,23 +53,70 @@ func (x *exchange) writeList(a accepted, l listed) error {
 	return apierrors.NewInternalError(err)
 }
 
-// jsonList writes a list, or a Table, as JSON; pretty is for people.
-func jsonList(v *viewer, l listed, meta metav1.ListMeta, pretty bool, out io.Writer) error {
-	var head any = struct {
-		metav1.TypeMeta
-		Meta metav1.ListMeta `json:"metadata"`
-	}{typeMeta(v), meta}
-	items, item := "items", v.json
+// jsonParts returns what a list, or a Table, has beside its items, as JSON; the name of the items; and what makes JSON
+// of an item.
+func jsonParts(v *viewer, meta metav1.ListMeta) (head []byte, items string, item func(kind.Object) ([]byte, error), err error) {
 	if v.accepts.as == asTable {
-		head = struct {
+		head, err = json.Marshal(struct {
 			metav1.TypeMeta
 			Meta    metav1.ListMeta                `json:"metadata"`
 			Columns []metav1.TableColumnDefinition `json:"columnDefinitions"`
-		}{typeMeta(v), meta, v.kind.Columns}
+		}{typeMeta(v), meta, v.kind.Columns})
 		now := v.now()
-		items, item = "rows", func(obj kind.Object) ([]byte, error) { return json.Marshal(v.row(obj, now)) }
+		return head, "rows", func(obj kind.Object) ([]byte, error) { return json.Marshal(v.row(obj, now)) }, err
 	}
-	data, err := json.Marshal(head)
+	head, err = json.Marshal(struct {
+		metav1.TypeMeta
+		Meta metav1.ListMeta `json:"metadata"`
+	}{typeMeta(v), meta})
+	return head, "items", v.json, err
+}
+
+// yamlList writes a list, or a Table, as one YAML document.
+func yamlList(v *viewer, l listed, meta metav1.ListMeta, out io.Writer) error {
+	head, items, item, err := jsonParts(v, meta)
+	if err != nil {
+		return err
+	}
+	head, err = yaml.JSONToYAML(head)
+	if err != nil {
+		return err
+	}
+	if len(l.items) == 0 {
+		items += ": []\n"
+	} else {
+		items += ":\n"
+	}
+	if _, err := out.Write(append(head, items...)); err != nil {
+		return err
+	}
+	var text []byte // of one item after the other
+	for _, obj := range l.items {
+		data, err := item(obj)
+		if err != nil {
+			return err
+		}
+		if data, err = yaml.JSONToYAML(data); err != nil {
+			return err
+		}
+		text = text[:0]
+		start := "- "
+		for line := range bytes.Lines(data) {
+			if len(line) > 1 { // an empty line is one of a text, and may stay so
+				text = append(text, start...)
+			}
+			text, start = append(text, line...), "  "
+		}
+		if _, err := out.Write(text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// jsonList writes a list, or a Table, as JSON; pretty is for people.
+func jsonList(v *viewer, l listed, meta metav1.ListMeta, pretty bool, out io.Writer) error {
+	data, items, item, err := jsonParts(v, meta)
 	if err != nil {
 		return err
 	}

@@ -282,5 +282,5 @@ func invalidReview(name string, errs field.ErrorList) error {
 	if len(errs) == 0 {
 		return nil
 	}
-	return apierrors.NewInvalid(schema.GroupKind{Group: authorizationv1.GroupName, Kind: name}, "", errs)
+	return invalid(schema.GroupKind{Group: authorizationv1.GroupName, Kind: name}, "", errs)
 }

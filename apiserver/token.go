@@ -193,7 +193,7 @@ func (s *Server) createToken(r request, req *authenticationv1.TokenRequest) (*au
 		*out.Spec.ExpirationSeconds = defaultTokenSeconds
 	}
 	if errs := validateTokenRequest(out); len(errs) > 0 {
-		return nil, apierrors.NewInvalid(tokenRequestGVK().GroupKind(), out.Name, errs)
+		return nil, invalid(tokenRequestGVK().GroupKind(), out.Name, errs)
 	}
 	if longest := int64(MaxTokenLife / time.Second); *out.Spec.ExpirationSeconds > longest {
 		r.warning(fmt.Sprintf("requested expiration of %d seconds shortened to %d seconds", *out.Spec.ExpirationSeconds, longest))

@@ -134,7 +134,7 @@ func (s *Server) legalise(r request, next, cur kind.Object, snap *view.Snapshot)
 		}
 	}
 	if errs := append(kind.ValidateMetaUpdate(k, next, cur), errs...); len(errs) > 0 {
-		return apierrors.NewInvalid(k.GVK.GroupKind(), r.key.Name, errs)
+		return invalid(k.GVK.GroupKind(), r.key.Name, errs)
 	}
 	return nil
 }

@@ -1,7 +1,6 @@
 package apiserver
 
 import (
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"sampan/kind"
@@ -61,7 +60,7 @@ func (r request) stored(obj kind.Object) kind.Object {
 func (r request) storedNew(obj kind.Object) (kind.Object, error) {
 	if r.version != nil && r.version.Validate != nil {
 		if errs := r.version.Validate(obj); len(errs) > 0 {
-			return nil, apierrors.NewInvalid(r.version.GVK.GroupKind(), obj.GetName(), errs)
+			return nil, invalid(r.version.GVK.GroupKind(), obj.GetName(), errs)
 		}
 	}
 	return r.stored(obj), nil

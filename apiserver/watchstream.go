@@ -6,9 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
-	"strconv"
 	"sync"
 	"time"
 
@@ -55,15 +53,12 @@ func (x *exchange) watch() error {
 		opts.sel.fields = one
 		x.req.key.Name = ""
 	}
-	timeout := watchTimeoutMin + time.Duration(x.server.random(uint64(watchTimeoutMin)))
-	if text := x.query.Get("timeoutSeconds"); text != "" {
-		seconds, err := strconv.ParseUint(text, 10, 31)
-		if err != nil {
-			return apierrors.NewBadRequest(fmt.Sprintf("timeoutSeconds: Invalid value: %q: %v", text, err))
-		}
-		if seconds > 0 {
-			timeout = time.Duration(seconds) * time.Second
-		}
+	timeout, err := x.timeoutSeconds()
+	if err != nil {
+		return err
+	}
+	if timeout == 0 {
+		timeout = watchTimeoutMin + time.Duration(x.server.random(uint64(watchTimeoutMin)))
 	}
 	w, err := x.server.watch(x.r.Context(), x.req, opts)
 	if err != nil {

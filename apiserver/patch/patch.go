@@ -118,6 +118,9 @@ func jsonPatch(doc, data []byte) (patched []byte, strict []error, err error) {
 		return nil, nil, apierrors.NewRequestEntityTooLargeError(
 			fmt.Sprintf("The allowed maximum operations in a JSON patch is %d, got %d", maxOperations, len(ops)))
 	}
+	if err := CheckItems(data, ItemsMax); err != nil {
+		return nil, nil, err
+	}
 	p, err := jsonpatch.DecodePatch(data)
 	if err != nil {
 		return nil, nil, apierrors.NewBadRequest(err.Error())
@@ -130,6 +133,9 @@ func jsonPatch(doc, data []byte) (patched []byte, strict []error, err error) {
 }
 
 func mergePatch(doc, data []byte) (patched []byte, strict []error, err error) {
+	if err := CheckItems(data, ItemsMax); err != nil {
+		return nil, nil, err
+	}
 	strict, err = kjson.UnmarshalStrict(data, &map[string]any{})
 	if err != nil {
 		return nil, nil, apierrors.NewBadRequest(fmt.Sprintf("error decoding patch: %v", err))
@@ -143,6 +149,9 @@ func mergePatch(doc, data []byte) (patched []byte, strict []error, err error) {
 
 func applyStrategic(data []byte, cur, next runtime.Object) (strict []error, err error) {
 	change := map[string]any{}
+	if err := CheckItems(data, strategicMax); err != nil {
+		return nil, err
+	}
 	strict, err = kjson.UnmarshalStrict(data, &change)
 	if err != nil {
 		return nil, apierrors.NewBadRequest(err.Error())
