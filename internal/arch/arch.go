@@ -57,6 +57,8 @@ const Rules = `
 	client/events, dns < dns/feed;
 	client/events, metrics/window < metrics;
 	client/events < dashboard;
+	NONE < election/term;
+	client, election/term < election;
 
 	# Leaves that reach the operating system.
 	network/ruleset < network/nft;
@@ -70,7 +72,7 @@ const Rules = `
 	controller/pods, view < sim/check;
 	view, plan < sim/*;
 	apiserver, store/*, kind/registry, controller, controller/all, scheduler, node, sim/check, sim/* < sim;
-	client/remote, client/clienttest, apiserver, store/*, kind/registry, controller, controller/all, scheduler, node, network, dns/feed, metrics, dashboard, image, podruntime/linux, sim < cluster;
+	client/remote, client/clienttest, apiserver, store/*, kind/registry, controller, controller/all, scheduler, election, node, network, dns/feed, metrics, dashboard, image, podruntime/linux, sim < cluster;
 	cluster < cluster/*;
 	cluster/*, cluster < cmd/*, bench, e2e, examples/*;
 
@@ -87,7 +89,7 @@ const Rules = `
 func Pure() []string {
 	return []string{
 		"kind", "kind/*", "view", "plan", "controller/*", "scheduler/place", "node/podstate", "network/ruleset",
-		"network/ipam", "dns/answer", "apiserver/patch", "apiserver/admit", "apiserver/auth/rbac", "apiserver/auth/nodeauth", "metrics/window",
+		"network/ipam", "dns/answer", "apiserver/patch", "apiserver/admit", "apiserver/auth/rbac", "apiserver/auth/nodeauth", "metrics/window", "election/term",
 	}
 }
 
