@@ -154,6 +154,9 @@ func (s *Server) Advertise(ctx context.Context, addresses ...netip.AddrPort) err
 		if apierrors.IsNotFound(err) {
 			_, err = c.Create(ctx, obj, metav1.CreateOptions{})
 		}
+		if apierrors.IsAlreadyExists(err) { // another API server starts too, and was faster
+			_, err = c.Update(ctx, obj, "", metav1.UpdateOptions{})
+		}
 		if err != nil {
 			return fmt.Errorf("advertise the API server in %s: %w", k.ID, err)
 		}

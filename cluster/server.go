@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/klog/v2"
@@ -76,6 +77,9 @@ func Run(ctx context.Context, s Settings, log *slog.Logger, ready io.Writer) err
 	if err := api.server.Bootstrap(ctx); err != nil {
 		return fmt.Errorf("first objects of the cluster: %w", err)
 	}
+	if err := sameCluster(s, api.server.Client(auth.User{}).Snapshot()); err != nil {
+		return err
+	}
 
 	parts, ctx := errgroup.WithContext(ctx)
 	part := func(name string, run func(context.Context) error) {
@@ -108,27 +112,31 @@ func Run(ctx context.Context, s Settings, log *slog.Logger, ready io.Writer) err
 	part("administrator's socket", func(ctx context.Context) error { return serveAdmin(ctx, s, api.store, log) })
 	manager, managerEvents := named("kube-controller-manager")
 	part("controllers", func(ctx context.Context) error {
-		if err := ensureStorageClass(ctx, self); err != nil {
-			return err
-		}
-		return api.eachBundle(ctx, func(ctx context.Context, bundle []byte) error {
-			return controller.New(controller.Config{
-				Client: manager,
-				Controllers: all.All(all.Config{
-					Kinds:    api.kinds,
-					CABundle: bundle,
-					Volume:   volume.Config{Root: s.volumeDir()},
-				}),
-				Now:    time.Now,
-				Log:    log,
-				Events: managerEvents,
-			}).Run(ctx)
+		return oneAtATime(ctx, s, "kube-controller-manager", manager, log, func(ctx context.Context, c client.Client) error {
+			if err := ensureStorageClass(ctx, c); err != nil {
+				return err
+			}
+			return api.eachBundle(ctx, func(ctx context.Context, bundle []byte) error {
+				return controller.New(controller.Config{
+					Client: c,
+					Controllers: all.All(all.Config{
+						Kinds:    api.kinds,
+						CABundle: bundle,
+						Volume:   volume.Config{Root: s.volumeDir()},
+					}),
+					Now:    time.Now,
+					Log:    log,
+					Events: managerEvents,
+				}).Run(ctx)
+			})
 		})
 	})
 	binder, binderEvents := named("kube-scheduler")
-	part("scheduler", scheduler.New(scheduler.Config{
-		Client: binder, Log: log, Now: time.Now, Events: binderEvents,
-	}).Run)
+	part("scheduler", func(ctx context.Context) error {
+		return oneAtATime(ctx, s, "kube-scheduler", binder, log, func(ctx context.Context, c client.Client) error {
+			return scheduler.New(scheduler.Config{Client: c, Log: log, Now: time.Now, Events: binderEvents}).Run(ctx)
+		})
+	})
 	if s.Node {
 		kubelet, kubeletEvents := named("kubelet")
 		part("node", func(ctx context.Context) error { return runNode(ctx, s, api, kubelet, kubeletEvents, log) })
@@ -232,7 +240,7 @@ func ensureStorageClass(ctx context.Context, c client.Client) error {
 	if c.Snapshot().Len(kind.StorageClasses) > 0 {
 		return nil
 	}
-	if _, err := c.Create(ctx, volume.DefaultStorageClass(), metav1.CreateOptions{}); err != nil {
+	if _, err := c.Create(ctx, volume.DefaultStorageClass(), metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("create the default StorageClass: %w", err)
 	}
 	return nil

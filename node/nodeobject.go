@@ -160,6 +160,9 @@ func (a *Agent) writeNode(ctx context.Context) error {
 	}
 }
 
+// InstanceAnnotation is where a Node says which installation runs it ([Config.Instance]).
+const InstanceAnnotation = "sampan.dev/instance"
+
 func (a *Agent) setSpec(node *corev1.Node) {
 	labels := map[string]string{
 		corev1.LabelHostname: a.cfg.Name, corev1.LabelArchStable: runtime.GOARCH, corev1.LabelOSStable: runtime.GOOS,
@@ -170,6 +173,12 @@ func (a *Agent) setSpec(node *corev1.Node) {
 		node.Labels = map[string]string{}
 	}
 	maps.Copy(node.Labels, labels)
+	if a.cfg.Instance != "" && node.Annotations[InstanceAnnotation] != a.cfg.Instance {
+		if node.Annotations == nil {
+			node.Annotations = map[string]string{}
+		}
+		node.Annotations[InstanceAnnotation] = a.cfg.Instance
+	}
 	if a.cfg.PodCIDR.IsValid() && node.Spec.PodCIDR == "" {
 		node.Spec.PodCIDR = a.cfg.PodCIDR.String()
 		node.Spec.PodCIDRs = []string{node.Spec.PodCIDR}
