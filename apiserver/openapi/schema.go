@@ -197,7 +197,7 @@ func (s *schemas) fields(t reflect.Type, properties object, required *[]any) {
 			name = f.Name
 		}
 		properties[name] = s.property(f, texts[name])
-		if !strings.Contains(options, "omitempty") && !strings.Contains(options, "omitzero") {
+		if !strings.Contains(options, "omitempty") && !strings.Contains(options, "omitzero") && !isOptional(t.PkgPath(), t.Name(), name) {
 			*required = append(*required, name)
 		}
 	}
