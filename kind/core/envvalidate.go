@@ -81,18 +81,26 @@ func validateFileKeyRef(ref *corev1.FileKeySelector, path *field.Path) field.Err
 	return append(errs, noBackSteps(path.Child("path"), ref.Path)...)
 }
 
-// validateEnvFiles checks that the files of variables are in volumes that the pod's containers can write.
+// validateEnvFiles checks that the files of variables are in volumes that the pod's containers can write. A volume need
+// not be right to be found, and of several with a name the last one counts.
 func (pod *podRules) validateEnvFiles(path *field.Path) field.ErrorList {
 	var errs field.ErrorList
+	var volumes map[string]*corev1.Volume
 	eachContainer(pod.PodSpec, path, func(c *corev1.Container, at containerAt) {
 		for i := range c.Env {
 			from := c.Env[i].ValueFrom
 			if from == nil || from.FileKeyRef == nil {
 				continue
 			}
+			if volumes == nil {
+				volumes = make(map[string]*corev1.Volume, len(pod.Volumes))
+				for j := range pod.Volumes {
+					volumes[pod.Volumes[j].Name] = &pod.Volumes[j]
+				}
+			}
 			name := from.FileKeyRef.VolumeName
 			p := at.path().Child("env").Index(i).Child("valueFrom", "fileKeyRef", "volumeName")
-			switch v := pod.volume(name); {
+			switch v := volumes[name]; {
 			case v == nil:
 				errs = append(errs, field.NotFound(p, name))
 			case v.EmptyDir == nil:
@@ -101,16 +109,6 @@ func (pod *podRules) validateEnvFiles(path *field.Path) field.ErrorList {
 		}
 	})
 	return errs
-}
-
-// volume returns the volume of a name, right or not; nil if there is none. Of several the last one counts.
-func (pod *podRules) volume(name string) *corev1.Volume {
-	for i := len(pod.Volumes) - 1; i >= 0; i-- {
-		if pod.Volumes[i].Name == name {
-			return &pod.Volumes[i]
-		}
-	}
-	return nil
 }
 
 // validateEnvFrom reports a wrong number of sources on the list, as upstream does.

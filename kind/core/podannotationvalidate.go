@@ -35,13 +35,18 @@ func validatePodAnnotations(annotations map[string]string, spec *corev1.PodSpec,
 	if cost, ok := annotations[corev1.PodDeletionCost]; ok && !isDeletionCost(cost) {
 		errs = append(errs, field.Invalid(path.Key(corev1.PodDeletionCost), cost, "must be a 32bit integer"))
 	}
+	var containers map[string]bool
 	for _, key := range slices.Sorted(maps.Keys(annotations)) {
 		value := annotations[key]
 		if key == corev1.SeccompPodAnnotationKey || strings.HasPrefix(key, corev1.SeccompContainerAnnotationKeyPrefix) {
 			errs = append(errs, validateSeccompAnnotation(value, path.Child(key))...)
 		}
 		if name, ok := strings.CutPrefix(key, corev1.DeprecatedAppArmorBetaContainerAnnotationKeyPrefix); ok {
-			if !hasContainer(spec, name) {
+			if containers == nil {
+				containers = make(map[string]bool)
+				eachContainer(spec, nil, func(c *corev1.Container, _ containerAt) { containers[c.Name] = true })
+			}
+			if !containers[name] {
 				errs = append(errs, field.Invalid(path.Key(key), name, "container not found"))
 			}
 			if _, ok := appArmorOf(value); !ok {
@@ -59,12 +64,6 @@ func isDeletionCost(s string) bool {
 	}
 	_, err := strconv.ParseInt(s, 10, 32)
 	return err == nil
-}
-
-func hasContainer(spec *corev1.PodSpec, name string) bool {
-	found := false
-	eachContainer(spec, nil, func(c *corev1.Container, _ containerAt) { found = found || c.Name == name })
-	return found
 }
 
 func validateSeccompAnnotation(profile string, path *field.Path) field.ErrorList {

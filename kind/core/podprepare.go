@@ -1,8 +1,6 @@
 package core
 
 import (
-	"slices"
-
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -26,14 +24,19 @@ func preparePod(pod *corev1.Pod) {
 // mismatchLabelKeys name (KEP-3633, KEP-3243).
 func selectOwnLabels(pod *corev1.Pod) {
 	add := func(selector *metav1.LabelSelector, keys []string, op metav1.LabelSelectorOperator) {
-		for _, key := range keys {
-			value, ok := pod.Labels[key]
-			if !ok || selector == nil {
-				continue
+		if selector == nil || len(keys) == 0 {
+			return
+		}
+		has := make(map[string]bool) // keys with a requirement as ours
+		for _, r := range selector.MatchExpressions {
+			if r.Operator == op && len(r.Values) == 1 && r.Values[0] == pod.Labels[r.Key] {
+				has[r.Key] = true
 			}
-			r := metav1.LabelSelectorRequirement{Key: key, Operator: op, Values: []string{value}}
-			if !slices.ContainsFunc(selector.MatchExpressions, func(is metav1.LabelSelectorRequirement) bool { return equality.Semantic.DeepEqual(is, r) }) {
-				selector.MatchExpressions = append(selector.MatchExpressions, r)
+		}
+		for _, key := range keys {
+			if value, ok := pod.Labels[key]; ok && !has[key] {
+				selector.MatchExpressions = append(selector.MatchExpressions, metav1.LabelSelectorRequirement{Key: key, Operator: op, Values: []string{value}})
+				has[key] = true
 			}
 		}
 	}

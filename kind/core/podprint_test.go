@@ -28,6 +28,14 @@ status: {phase: Running, podIP: 10.0.0.1, podIPs: [{ip: 10.0.0.1}]}
 		{"init-failed", `{status: {phase: Pending, initContainerStatuses: [{name: i1, restartCount: 2, state: {terminated: {exitCode: 3}}}]}}`},
 		{"init-crash", `{status: {phase: Pending, initContainerStatuses: [{name: i1, restartCount: 2, state: {waiting: {reason: CrashLoopBackOff}}}]}}`},
 		{"sidecar", `{` + sidecar + `status: {initContainerStatuses: [{name: i1, started: true, ready: true, restartCount: 1, state: {running: {}}}, {name: i2, restartCount: 5, state: {terminated: {exitCode: 0}}}], containerStatuses: [{name: c, ready: true, state: {running: {}}}, {name: d, ready: true, state: {running: {}}}]}}`},
+		{"init-reason", `{status: {phase: Pending, initContainerStatuses: [{name: i1, state: {terminated: {exitCode: 1, reason: OOMKilled}}}]}}`},
+		{"init-signal", `{status: {phase: Pending, initContainerStatuses: [{name: i1, state: {terminated: {exitCode: 137, signal: 9}}}]}}`},
+		{"sidecar-starts", `{` + sidecar + `status: {phase: Pending, initContainerStatuses: [{name: i1, started: false, state: {running: {}}}]}}`},
+		{"sidecar-unready", `{` + sidecar + `status: {initContainerStatuses: [{name: i1, started: true, state: {running: {}}, restartCount: 2, lastState: {terminated: {finishedAt: "2026-05-01T11:00:00Z"}}}, {name: i2, state: {terminated: {exitCode: 0}}}], containerStatuses: [{name: c, ready: true, restartCount: 1, state: {running: {}}, lastState: {terminated: {finishedAt: "2026-05-01T11:55:00Z"}}}, {name: d, state: {running: {}}}]}}`},
+		{"initialized", `{status: {conditions: [{type: Initialized, status: "True"}], initContainerStatuses: [{name: i1, restartCount: 4, state: {running: {}}}], containerStatuses: [{name: c, ready: true, state: {running: {}}}, {name: d, ready: true, state: {running: {}}}]}}`},
+		{"done-but-ready", `{status: {containerStatuses: [{name: c, state: {terminated: {reason: Completed}}}, {name: d, ready: true, state: {running: {}}}], conditions: [{type: Ready, status: "True"}]}}`},
+		{"first-word", `{status: {containerStatuses: [{name: c, state: {waiting: {reason: ImagePullBackOff}}}, {name: d, state: {waiting: {reason: CrashLoopBackOff}}}]}}`},
+		{"unknown", `{status: {phase: Unknown}}`},
 		{"creating", `{status: {phase: Pending, containerStatuses: [{name: c, state: {waiting: {reason: ContainerCreating}}}]}}`},
 		{"crash", `{status: {containerStatuses: [{name: c, restartCount: 3, state: {waiting: {reason: CrashLoopBackOff}}, lastState: {terminated: {finishedAt: "2026-05-01T11:58:00Z"}}}, {name: d, ready: true, state: {running: {}}}]}}`},
 		{"half-done", `{status: {containerStatuses: [{name: c, state: {terminated: {reason: Completed}}}, {name: d, ready: true, state: {running: {}}}], conditions: [{type: Ready, status: "False"}]}}`},
@@ -49,6 +57,14 @@ init-second         0/2     Init:1/2                0            5m    10.0.0.1 
 init-failed         0/2     Init:ExitCode:3         2            5m    10.0.0.1   n1       <none>             <none>
 init-crash          0/2     Init:CrashLoopBackOff   2            5m    10.0.0.1   n1       <none>             <none>
 sidecar             3/3     Running                 1            5m    10.0.0.1   n1       <none>             <none>
+init-reason         0/2     Init:OOMKilled          0            5m    10.0.0.1   n1       <none>             <none>
+init-signal         0/2     Init:Signal:9           0            5m    10.0.0.1   n1       <none>             <none>
+sidecar-starts      0/3     Init:0/2                0            5m    10.0.0.1   n1       <none>             <none>
+sidecar-unready     1/3     Running                 3 (5m ago)   5m    10.0.0.1   n1       <none>             <none>
+initialized         2/2     Init:0/2                0            5m    10.0.0.1   n1       <none>             <none>
+done-but-ready      1/2     Running                 0            5m    10.0.0.1   n1       <none>             <none>
+first-word          0/2     ImagePullBackOff        0            5m    10.0.0.1   n1       <none>             <none>
+unknown             0/2     Unknown                 0            5m    10.0.0.1   n1       <none>             <none>
 creating            0/2     ContainerCreating       0            5m    10.0.0.1   n1       <none>             <none>
 crash               1/2     CrashLoopBackOff        3 (2m ago)   5m    10.0.0.1   n1       <none>             <none>
 half-done           1/2     NotReady                0            5m    10.0.0.1   n1       <none>             <none>
