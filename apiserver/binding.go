@@ -10,6 +10,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"sampan/apiserver/admit"
@@ -33,6 +34,10 @@ func bindingOf(b *corev1.Binding) (binding, error) {
 	}
 	if b.Target.Name == "" {
 		errs = append(errs, field.Required(field.NewPath("target", "name"), ""))
+	} else {
+		for _, msg := range validation.IsDNS1123Subdomain(b.Target.Name) {
+			errs = append(errs, field.Invalid(field.NewPath("target", "name"), b.Target.Name, msg))
+		}
 	}
 	if len(errs) > 0 {
 		return binding{}, invalid(schema.GroupKind{Kind: "Binding"}, b.Name, errs)
@@ -61,6 +66,7 @@ func (s *Server) bind(ctx context.Context, r request, b binding) error {
 		}
 		next := pod.DeepCopy()
 		next.Spec.NodeName = b.node
+		next.Status.NominatedNodeName = "" // the hint has served
 		labels := merged(b.labels, admit.TopologyLabels(s.cache.snapshot(), b.node))
 		if len(labels) > 0 {
 			next.Labels = merged(next.Labels, labels)

@@ -137,6 +137,42 @@ func TestContainersAreAddedToLookAtAPod(t *testing.T) {
 	}
 }
 
+func TestPodIsBoundToANodeOnce(t *testing.T) {
+	c := kubernetes.NewForConfigOrDie(listen(t, newMemory(t)))
+	ctx, pods := t.Context(), c.CoreV1().Pods("default")
+	p, err := pods.Create(ctx, pod("web"), metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Status.NominatedNodeName = "n1"
+	if _, err := pods.UpdateStatus(ctx, p, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	gated := pod("gated")
+	gated.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: "example.com/wait"}}
+	if _, err := pods.Create(ctx, gated, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	bind := func(pod string, target corev1.ObjectReference) error {
+		return pods.Bind(ctx, &corev1.Binding{ObjectMeta: metav1.ObjectMeta{Name: pod}, Target: target}, metav1.CreateOptions{})
+	}
+	wantError(t, "to a pod", bind("web", corev1.ObjectReference{Kind: "Pod", Name: "n1"}), apierrors.IsInvalid, `target.kind: Unsupported value: "Pod": supported values: "Node", "<empty>"`)
+	wantError(t, "to nothing", bind("web", corev1.ObjectReference{Kind: "Node"}), apierrors.IsInvalid, "target.name: Required value")
+	wantError(t, "to a bad name", bind("web", corev1.ObjectReference{Name: "N_1"}), apierrors.IsInvalid, `target.name: Invalid value: "N_1": a lowercase RFC 1123 subdomain must consist of`)
+	wantError(t, "while gated", bind("gated", corev1.ObjectReference{Name: "n1"}), apierrors.IsConflict, "pod gated has non-empty .spec.schedulingGates")
+	if err := bind("web", corev1.ObjectReference{Kind: "Node", Name: "n2"}); err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, "again", bind("web", corev1.ObjectReference{Name: "n1"}), apierrors.IsConflict, `pod web is already assigned to node "n2"`)
+	p, err = pods.Get(ctx, "web", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Spec.NodeName != "n2" || p.Status.NominatedNodeName != "" || len(p.Status.Conditions) != 1 || p.Status.Conditions[0].Type != corev1.PodScheduled || p.Status.Conditions[0].Status != corev1.ConditionTrue {
+		t.Errorf("bound: %q %+v", p.Spec.NodeName, p.Status)
+	}
+}
+
 func TestPodIsResizedWhereItsNodeCan(t *testing.T) {
 	c := kubernetes.NewForConfigOrDie(listen(t, newMemory(t)))
 	ctx, pods := t.Context(), c.CoreV1().Pods("default")
