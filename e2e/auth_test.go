@@ -85,11 +85,15 @@ func TestKubectlWhoMayDoWhat(t *testing.T) {
 	m.kubectl("create", "secret", "generic", "s", "--from-literal=word=a-very-plain-word")
 	stored := func() []byte {
 		t.Helper()
-		data, err := os.ReadFile(filepath.Join(m.dataDir, "store.db"))
-		if err != nil {
-			t.Fatal(err)
+		var all []byte
+		for _, name := range []string{"store.db", "store.db.wal"} {
+			data, err := os.ReadFile(filepath.Join(m.dataDir, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, data...)
 		}
-		return data
+		return all
 	}
 	if data := stored(); bytes.Contains(data, []byte("a-very-plain-word")) || !bytes.Contains(data, []byte("k8s:enc:aesgcm:v1:first:")) {
 		t.Error("the Secret is stored as it is")

@@ -10,6 +10,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"sampan/store"
+	"sampan/store/internal/recent"
 )
 
 // request is one Apply or Compact on its way to the committer.
@@ -20,7 +21,6 @@ type request struct {
 
 	// The outcome, set before done is closed.
 	revision int64
-	events   []store.Event
 	err      error
 }
 
@@ -92,72 +92,174 @@ func (s *Store) take() (batch []*request, closing bool) {
 
 // committer is the state of the newest durable transaction.
 type committer struct {
-	revision  int64
+	revision int64  // the newest that is durable, in the log or in the file
+	stored   int64  // the newest that is in the file
+	index    uint32 // of the last event that was put into the file, within its revision
+
+	// Of the file.
 	compacted int64
 	swept     int64
 	count     int64 // keys
-	failed    error // set when it is unknown what the disk holds
+
+	failed error // set when it is unknown what the disk holds
 }
 
-// commit carries out the requests as one bbolt transaction, publishes the events and answers.
+// commit carries out the requests as one commit, publishes the events and answers.
 func (s *Store) commit(batch []*request) {
-	next, err := s.committer, s.committer.failed
+	err := s.committer.failed
 	if err == nil {
-		err = s.transact(batch, &next)
-	}
-	if err != nil {
-		for _, r := range batch {
-			// Conflicts found on the way may rest on writes that did not happen, so they fail alike.
-			r.revision, r.err = 0, err
-			close(r.done)
-		}
-		return
-	}
-	if next.compacted > s.committer.compacted {
-		s.log.Forget(next.compacted)
-	}
-	revision := s.committer.revision
-	s.committer = next
-	if next.revision > revision {
-		var events []store.Event
-		for _, r := range batch {
-			events = append(events, r.events...)
-		}
-		s.log.Append(next.revision, events)
+		err = s.transact(batch)
 	}
 	for _, r := range batch {
+		if err != nil {
+			// Conflicts found on the way may rest on writes that did not happen, so they fail alike.
+			r.revision, r.err = 0, err
+		}
 		close(r.done)
 	}
 }
 
-func (s *Store) transact(batch []*request, next *committer) error {
+func (s *Store) transact(batch []*request) error {
+	events, compact, err := s.decide(batch)
+	switch {
+	case err != nil:
+		return s.failure(fmt.Errorf("begin a transaction in %s: %w", s.path, err))
+	case len(events) == 0 && compact == 0:
+		return nil // nothing but conflicts: nothing to make durable
+	case compact == 0 && s.fitsLog(events):
+		err = s.logged(events)
+	default:
+		err = s.checkpoint(events, compact)
+	}
+	if err != nil {
+		s.unsaved = unsavedOf(s.log)
+	}
+	return err
+}
+
+// decide says what the requests change, one after the other, and to which revision history is to be forgotten (0:
+// none of them asks for that). Conflicts are outcomes of requests.
+func (s *Store) decide(batch []*request) (events []store.Event, compact int64, err error) {
+	tx, err := s.db.Begin(false)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer tx.Rollback() // nothing was written
+	b := bucketsOf(tx)
+	revision := s.committer.revision
+	for _, r := range batch {
+		if r.compact > 0 {
+			if r.compact > revision {
+				r.err = fmt.Errorf("compact to revision %d: %w", r.compact, store.ErrFuture)
+			} else {
+				compact = max(compact, r.compact)
+			}
+			continue
+		}
+		changes := s.changes(b, r, revision+1)
+		if len(changes) > 0 {
+			revision++
+			events = append(events, changes...)
+		}
+		if r.err == nil {
+			r.revision = revision
+		}
+	}
+	return events, compact, nil
+}
+
+// changes returns what one transaction changes, as events of a revision, and keeps in mind that it did. None if it
+// changes nothing, or has a conflict.
+func (s *Store) changes(b buckets, r *request, revision int64) []store.Event {
+	events := make([]store.Event, 0, len(r.writes))
+	for _, w := range r.writes {
+		current, ok := s.unsaved[w.Key]
+		if !ok {
+			current = b.newest([]byte(w.Key)).revision
+		}
+		if w.Expect != store.AnyRevision && w.Expect != current {
+			r.err = &store.ConflictError{Key: w.Key, Expect: w.Expect, Current: current}
+			return nil
+		}
+		if w.Value != nil || current != 0 {
+			events = append(events, store.Event{Key: w.Key, Value: w.Value, Revision: revision, Hint: w.Hint})
+		}
+	}
+	for _, e := range events {
+		s.unsaved[e.Key] = newestOf(e)
+	}
+	return events
+}
+
+// newestOf returns what an event makes the revision of its key: 0 if it deletes it.
+func newestOf(e store.Event) int64 {
+	if e.Value == nil {
+		return 0
+	}
+	return e.Revision
+}
+
+// unsavedOf returns the revisions of the keys whose newest events are not in the file yet.
+func unsavedOf(log *recent.Log) map[string]int64 {
+	held, _ := log.Held()
+	unsaved := make(map[string]int64, len(held))
+	for _, e := range held {
+		unsaved[e.Key] = newestOf(e)
+	}
+	return unsaved
+}
+
+// fitsLog reports whether the events go into the log, and not, with all that is in it, into the file. A quarter of
+// the history at most is in the log, since history is forgotten in the file.
+func (s *Store) fitsLog(events []store.Event) bool {
+	unsaved := events[len(events)-1].Revision - s.committer.stored
+	return batchSize(events) <= s.wal.room() && (s.opts.History <= 0 || unsaved <= s.opts.History/4)
+}
+
+// logged makes events durable in the log, and publishes them.
+func (s *Store) logged(events []store.Event) error {
+	if err := s.wal.append(events); err != nil {
+		if !errors.Is(err, store.ErrNoSpace) {
+			s.fail(err)
+		}
+		return err
+	}
+	s.committer.revision = events[len(events)-1].Revision
+	s.log.Append(s.committer.revision, events)
+	return nil
+}
+
+// checkpoint takes what is in the log, and further events, into the file as one bbolt transaction, forgets history
+// up to a revision (0: as it gets old), and publishes the further events. The log is then free.
+func (s *Store) checkpoint(events []store.Event, compact int64) error {
+	next := s.committer
+	if err := s.save(&next, events, compact); err != nil {
+		return err
+	}
+	if next.compacted > s.committer.compacted {
+		s.log.Forget(next.compacted)
+	}
+	s.committer = next
+	s.wal.end = 0
+	clear(s.unsaved)
+	s.log.Hold(next.stored)
+	if len(events) > 0 {
+		s.log.Append(next.revision, events)
+	}
+	return nil
+}
+
+func (s *Store) save(next *committer, events []store.Event, compact int64) error {
 	tx, err := s.db.Begin(true)
 	if err != nil {
 		return s.failure(fmt.Errorf("begin a transaction in %s: %w", s.path, err))
 	}
 	defer tx.Rollback() // no effect after Commit
-	b := bucketsOf(tx)
-	b.history.FillPercent = 0.9 // places only rise, so pages need no room for what comes between
-	for _, r := range batch {
-		if r.compact > 0 {
-			err = next.compact(b, r)
-		} else {
-			err = next.apply(b, r)
-		}
-		if err != nil {
-			return s.failure(fmt.Errorf("write to %s: %w", s.path, err))
-		}
-	}
-	if *next == s.committer {
-		return nil // nothing but conflicts: nothing to make durable
-	}
-	if err := next.retain(b, s.opts.History); err != nil {
-		return s.failure(fmt.Errorf("compact %s: %w", s.path, err))
-	}
-	if err := next.save(b); err != nil {
+	held, _ := s.log.Held()
+	if err := next.write(bucketsOf(tx), held, events, compact, s.opts.History); err != nil {
 		return s.failure(fmt.Errorf("write to %s: %w", s.path, err))
 	}
-	if err := tx.Commit(); err != nil {
+	if err := s.commitTx(tx); err != nil {
 		err = s.failure(fmt.Errorf("commit to %s: %w", s.path, err))
 		tx.Rollback()
 		s.verify(err)
@@ -166,57 +268,57 @@ func (s *Store) transact(batch []*request, next *committer) error {
 	return nil
 }
 
-// apply checks and writes one transaction. A conflict is the request's own outcome, not an error.
-func (c *committer) apply(b buckets, r *request) error {
-	previous := make([]place, len(r.writes))
-	changes := 0
-	for i, w := range r.writes {
-		previous[i] = b.newest([]byte(w.Key))
-		if current := previous[i].revision; w.Expect != store.AnyRevision && w.Expect != current {
-			r.err = &store.ConflictError{Key: w.Key, Expect: w.Expect, Current: current}
-			return nil
-		}
-		if w.Value != nil || previous[i] != (place{}) {
-			changes++
-		}
-	}
-	if changes == 0 {
-		r.revision = c.revision
-		return nil
-	}
-	revision := c.revision + 1
-	r.events = make([]store.Event, 0, changes)
-	for i, w := range r.writes {
-		if w.Value == nil && previous[i] == (place{}) {
-			continue
-		}
-		at := place{revision, uint32(i)}.append(make([]byte, 0, placeSize))
-		if err := b.history.Put(at, encodeRecord(w.Key, w.Value, previous[i])); err != nil {
-			return err
-		}
-		var err error
-		if w.Value == nil {
-			c.count--
-			err = b.keys.Delete([]byte(w.Key))
-		} else {
-			if previous[i] == (place{}) {
-				c.count++
+// write puts events into the file, and forgets history.
+func (c *committer) write(b buckets, held, events []store.Event, compact, history int64) error {
+	b.history.FillPercent = 0.9 // places only rise, so pages need no room for what comes between
+	for _, part := range [][]store.Event{held, events} {
+		for _, e := range part {
+			if err := c.put(b, e); err != nil {
+				return err
 			}
-			err = b.keys.Put([]byte(w.Key), at)
 		}
-		if err != nil {
-			return err
-		}
-		r.events = append(r.events, store.Event{Key: w.Key, Value: w.Value, Revision: revision, Hint: w.Hint})
 	}
-	c.revision = revision
-	r.revision = revision
-	return nil
+	c.stored = c.revision
+	c.compacted = max(c.compacted, compact)
+	if compact > 0 {
+		for c.swept < c.compacted {
+			if err := c.sweep(b, sweepMax); err != nil {
+				return err
+			}
+		}
+	}
+	if err := c.retain(b, history, len(held)+len(events)); err != nil {
+		return err
+	}
+	return c.save(b)
+}
+
+// put writes one event, which is the next of its revision.
+func (c *committer) put(b buckets, e store.Event) error {
+	if e.Revision > c.stored {
+		c.stored, c.index = e.Revision, 0
+	} else {
+		c.index++
+	}
+	c.revision = max(c.revision, e.Revision)
+	previous := b.newest([]byte(e.Key))
+	at := place{e.Revision, c.index}.append(make([]byte, 0, placeSize))
+	if err := b.history.Put(at, encodeRecord(e.Key, e.Value, previous)); err != nil {
+		return err
+	}
+	if e.Value == nil {
+		c.count--
+		return b.keys.Delete([]byte(e.Key))
+	}
+	if previous == (place{}) {
+		c.count++
+	}
+	return b.keys.Put([]byte(e.Key), at)
 }
 
 func (c *committer) save(b buckets) error {
 	return errors.Join(
-		b.setNumber(metaRevision, c.revision),
+		b.setNumber(metaRevision, c.stored),
 		b.setNumber(metaCompacted, c.compacted),
 		b.setNumber(metaSwept, c.swept),
 		b.setNumber(metaCount, c.count),
@@ -240,9 +342,14 @@ func (s *Store) verify(err error) {
 		stored = bucketsOf(tx).number(metaRevision)
 		return nil
 	})
-	if errors.Is(err, store.ErrNoSpace) && readErr == nil && stored == s.committer.revision {
+	if errors.Is(err, store.ErrNoSpace) && readErr == nil && stored == s.committer.stored {
 		return
 	}
+	s.fail(err)
+}
+
+// fail refuses all writes from now on.
+func (s *Store) fail(err error) {
 	s.committer.failed = fmt.Errorf("store refuses writes until the server is restarted, since the disk failed: %w", err)
 }
 

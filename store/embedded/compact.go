@@ -1,32 +1,12 @@
 package embedded
 
-import (
-	"fmt"
-
-	"sampan/store"
-)
-
-// sweepMax is how many old events one commit looks at. It is above what a commit usually adds on average, so
-// the sweep keeps up, and small enough to hide behind the write to the disk.
+// sweepMax is how many old events one transaction looks at, if it does not add more itself.
 const sweepMax = 256
 
-// compact carries out a Compact request, all of it.
-func (c *committer) compact(b buckets, r *request) error {
-	if r.compact > c.revision {
-		r.err = fmt.Errorf("compact to revision %d: %w", r.compact, store.ErrFuture)
-		return nil
-	}
-	c.compacted = max(c.compacted, r.compact)
-	for c.swept < c.compacted {
-		if err := c.sweep(b, sweepMax); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // retain forgets what is older than the newest history revisions, a piece at a time.
-func (c *committer) retain(b buckets, history int64) error {
+//
+// The piece is larger than what the transaction added, so the sweep keeps up.
+func (c *committer) retain(b buckets, history int64, added int) error {
 	if history > 0 {
 		// In steps of a tenth: the oldest pages are then rewritten once, not with every commit.
 		if oldest := c.revision - history; oldest-c.compacted >= max(history/10, 1) {
@@ -34,7 +14,7 @@ func (c *committer) retain(b buckets, history int64) error {
 		}
 	}
 	if c.swept < c.compacted {
-		return c.sweep(b, sweepMax)
+		return c.sweep(b, max(sweepMax, 2*added))
 	}
 	return nil
 }

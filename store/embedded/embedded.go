@@ -1,16 +1,23 @@
-// Package embedded is the store of a single server: one bbolt file, opened by one process at a time.
+// Package embedded is the store of a single server: a bbolt file with a write-ahead log beside it, opened by one
+// process at a time.
 //
-// Writes of all callers that wait are gathered into one bbolt transaction (group commit), so the price of
-// reaching the disk is shared; a caller returns when its write is durable. A conflict fails only the caller
-// that has it. Reads do not block writes and see only what is durable. The newest events are also kept in
-// memory, so a reader that keeps up never touches the disk.
+// Writes of all callers that wait are gathered into one commit (group commit), so the price of reaching the disk is
+// shared; a caller returns when its write is durable. A conflict fails only the caller that has it. Reads do not
+// block writes and see only what is durable. The newest events are also kept in memory, so a reader that keeps up
+// never touches the disk.
 //
-// The file, format 1. Numbers are big-endian; a place is a revision (8 bytes) and an index within its
+// A commit is a batch in the log, which costs one sync. When the log is full, or has a quarter of the history, one
+// bbolt transaction takes all of it into the file (a checkpoint), with the commit that no longer fitted; the log then
+// begins anew. So what the file lacks is in the log, and in the events in memory, from where reads take it. Opening
+// reads what the file lacks from the log, and closing leaves the file alone, without a log.
+//
+// The file, formats 1 and 2. Numbers are big-endian; a place is a revision (8 bytes) and an index within its
 // transaction (4 bytes).
 //
 //	meta
-//	  format     "1"
-//	  revision   newest revision
+//	  format     "1": the file is all; "2": it has a log
+//	  log        the id of that log
+//	  revision   newest revision in the file
 //	  compacted  history before this revision is gone
 //	  swept      events up to this revision have been looked at by the compaction
 //	  count      number of keys
@@ -27,13 +34,15 @@
 // a bounded piece in each.
 //
 // Failures. A full disk fails the writes with store.ErrNoSpace; reads go on, and writes work again when there
-// is room. If the disk fails in a way that leaves it unknown what it holds, all further writes are refused
+// is room. What is in the log stays there until the file can take it in. Where there is no room for a log, there is
+// none until the next opening. If the disk fails in a way that leaves it unknown what it holds, all further writes are refused
 // until the server is restarted. Of a file that is damaged, reads return an error that says so; a write that comes
 // upon the damage panics.
 package embedded
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	bolt "go.etcd.io/bbolt"
@@ -50,6 +59,8 @@ type Options struct {
 	// RecentEvents and RecentBytes bound the events that are kept in memory. 0 means 4,096 and 8 MiB.
 	RecentEvents int
 	RecentBytes  int
+	// LogBytes is the size of the log. 0 means 4 MiB; below zero there is none, and every write goes to the file.
+	LogBytes int
 }
 
 func (o Options) withDefaults() Options {
@@ -61,6 +72,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.RecentBytes == 0 {
 		o.RecentBytes = 8 << 20
+	}
+	if o.LogBytes == 0 {
+		o.LogBytes = 4 << 20
 	}
 	return o
 }
@@ -81,7 +95,11 @@ type Store struct {
 	closeOnce sync.Once
 	closeErr  error
 
-	committer committer // used by the committer goroutine alone
+	// Used by the committer goroutine alone.
+	committer committer
+	wal       writeLog
+	unsaved   map[string]int64     // revisions of the keys whose newest write is not in the file; 0: deleted
+	commitTx  func(*bolt.Tx) error // tests put faults in between
 }
 
 var _ store.Store = (*Store)(nil)
@@ -118,7 +136,7 @@ func (s *Store) Close() error {
 		s.signal()
 		<-s.finished
 		s.log.Close()
-		s.closeErr = s.db.Close()
+		s.closeErr = errors.Join(s.settle(), s.db.Close())
 	})
 	return s.closeErr
 }

@@ -39,3 +39,16 @@ func TestStoreReadingEventsFromDisk(t *testing.T) {
 		return open(t, embedded.Options{History: -1, RecentEvents: 1})
 	})
 }
+
+func TestStoreWithoutLog(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) store.Store {
+		return open(t, embedded.Options{History: -1, LogBytes: -1})
+	})
+}
+
+// With room for two pages, most commits take the log into the file.
+func TestStoreWithSmallLog(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) store.Store {
+		return open(t, embedded.Options{History: -1, LogBytes: 8192, RecentEvents: 1})
+	})
+}

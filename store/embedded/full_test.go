@@ -63,38 +63,92 @@ func recovers(t *testing.T, s store.Store, makeRoom func()) {
 	checkAll(t, s, written)
 }
 
-func TestFullDiskReadsAndRecovers(t *testing.T) {
+// smallDisk returns the folder of a file system of its own, of 24 MB, of which ballast takes a part until it is removed.
+func smallDisk(t *testing.T, ballast int) (dir string, makeRoom func()) {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		if os.Getenv("SAMPAN_E2E") == "require" {
 			t.Fatal("needs root for a file system of its own")
 		}
 		t.Skip("needs root for a file system of its own")
 	}
-	dir := t.TempDir()
+	dir = t.TempDir()
 	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=24m"); err != nil {
 		t.Skipf("no tmpfs: %v", err)
 	}
-	defer func() {
+	t.Cleanup(func() {
 		if err := unix.Unmount(dir, 0); err != nil {
 			t.Errorf("unmount: %v", err)
 		}
-	}()
-	ballast := filepath.Join(dir, "ballast")
-	if err := os.WriteFile(ballast, make([]byte, 8<<20), 0o600); err != nil {
+	})
+	file := filepath.Join(dir, "ballast")
+	if err := os.WriteFile(file, make([]byte, ballast), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	return dir, func() {
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestFullDiskReadsAndRecovers(t *testing.T) {
+	dir, makeRoom := smallDisk(t, 8<<20)
 	path := filepath.Join(dir, "store.db")
 	s, err := embedded.Open(path, embedded.Options{History: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	recovers(t, s, func() {
-		if err := os.Remove(ballast); err != nil {
-			t.Fatal(err)
-		}
-	})
+	recovers(t, s, makeRoom)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 	historyRecords(t, path)
+}
+
+// What is in the log is there again after a kill, without any room to take it into the file.
+func TestFullDiskAfterAKill(t *testing.T) {
+	dir, makeRoom := smallDisk(t, 8<<20)
+	path := filepath.Join(dir, "store.db")
+	s, err := embedded.Open(path, embedded.Options{History: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	written := fill(t, s, 8000)
+	// A close that cannot take in the log leaves what a kill would leave.
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(path + ".wal"); err != nil || info.Size() == 0 {
+		t.Fatalf("the log of the full store: %v", err)
+	}
+	s = openAt(t, path, embedded.Options{History: -1})
+	checkAll(t, s, written)
+	makeRoom()
+	if got := put(t, s, "/again", "1", 0); got != int64(len(written))+1 {
+		t.Errorf("revision %d, want %d", got, len(written)+1)
+	}
+	checkAll(t, s, written)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	historyRecords(t, path)
+}
+
+func TestDiskWithoutRoomForALog(t *testing.T) {
+	dir, makeRoom := smallDisk(t, 22<<20)
+	path := filepath.Join(dir, "store.db")
+	s, err := embedded.Open(path, embedded.Options{History: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	recovers(t, s, makeRoom)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = openAt(t, path, embedded.Options{History: -1})
+	if info, err := os.Stat(path + ".wal"); err != nil || info.Size() == 0 {
+		t.Errorf("with room there is no log: %v", err)
+	}
+	put(t, s, "/more", "1", 0)
 }

@@ -10,7 +10,11 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-const format = "1"
+// The formats of a file: one that is the whole store, and one whose newest writes may be in a log beside it.
+const (
+	formatAlone  = "1"
+	formatLogged = "2"
+)
 
 // The names of buckets and of keys in meta.
 const (
@@ -23,6 +27,7 @@ const (
 	metaCompacted = "compacted"
 	metaSwept     = "swept"
 	metaCount     = "count"
+	metaLog       = "log"
 	metaRestoring = "restoring"
 )
 
@@ -163,7 +168,7 @@ func create(tx *bolt.Tx) error {
 		}
 	}
 	return errors.Join(
-		b.meta.Put([]byte(metaFormat), []byte(format)),
+		b.meta.Put([]byte(metaFormat), []byte(formatAlone)),
 		b.setNumber(metaRevision, 0),
 		b.setNumber(metaCompacted, 0),
 		b.setNumber(metaSwept, 0),
@@ -177,8 +182,14 @@ func check(tx *bolt.Tx) error {
 	if b.meta == nil || b.keys == nil || b.history == nil {
 		return errors.New("it is a bbolt file, but not one of a Sampan store")
 	}
-	if got := string(b.meta.Get([]byte(metaFormat))); got != format {
-		return fmt.Errorf("it has format %q, this version reads format %q", got, format)
+	switch got := string(b.meta.Get([]byte(metaFormat))); got {
+	case formatAlone:
+	case formatLogged:
+		if _, ok := decodeLogID(b.meta.Get([]byte(metaLog))); !ok {
+			return errors.New("the name of its log is missing")
+		}
+	default:
+		return fmt.Errorf("it has format %q, this version reads formats %q and %q", got, formatAlone, formatLogged)
 	}
 	for _, name := range []string{metaRevision, metaCompacted, metaSwept, metaCount} {
 		if len(b.meta.Get([]byte(name))) != 8 {

@@ -14,7 +14,6 @@ import (
 	berrors "go.etcd.io/bbolt/errors"
 
 	"sampan/store"
-	"sampan/store/internal/recent"
 )
 
 // mmapBytes is address space, not memory: it lets the file grow this far without the pause of a new mapping.
@@ -54,26 +53,16 @@ func open(path string, opts Options, begin func(*bolt.DB) error) (*Store, error)
 	s := &Store{
 		path: path, opts: opts, db: db,
 		wake: make(chan struct{}, 1), finished: make(chan struct{}),
+		commitTx: (*bolt.Tx).Commit,
 	}
 	if err := begin(db); err != nil {
 		db.Close()
 		return nil, explain(path, err)
 	}
-	err = db.View(func(tx *bolt.Tx) error {
-		b := bucketsOf(tx)
-		s.committer = committer{
-			revision:  b.number(metaRevision),
-			compacted: b.number(metaCompacted),
-			swept:     b.number(metaSwept),
-			count:     b.number(metaCount),
-		}
-		return nil
-	})
-	if err != nil {
+	if err := s.recover(); err != nil {
 		db.Close()
-		return nil, explain(path, err)
+		return nil, err
 	}
-	s.log = recent.New(s.committer.revision, recent.Limits{Events: opts.RecentEvents, Bytes: opts.RecentBytes})
 	go s.run()
 	return s, nil
 }
@@ -153,7 +142,7 @@ func explain(path string, err error) error {
 		return fmt.Errorf("store file %s is in use by another running server: stop that one, or use another data directory", path)
 	case errors.As(err, &damaged), errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrVersionMismatch),
 		errors.Is(err, berrors.ErrChecksum), strings.Contains(err.Error(), "file size too small"):
-		return fmt.Errorf("store file %s is damaged (%w): move it away, and restore a backup in its place or start with an empty cluster", path, err)
+		return fmt.Errorf("store file %s is damaged (%w): move it away%s, and restore a backup in its place or start with an empty cluster", path, err, withLog(path))
 	case errors.Is(err, errUnfinished):
 		return fmt.Errorf("store file %s: %w: run the restore again, or move the file away to start with an empty cluster", path, err)
 	case errors.Is(err, store.ErrNotEmpty):
@@ -166,6 +155,14 @@ func explain(path string, err error) error {
 		return fmt.Errorf("open store file %s: %w: make room on the disk (%v)", path, store.ErrNoSpace, err)
 	}
 	return fmt.Errorf("open store file %s: %w", path, err)
+}
+
+// withLog names the log of a store file if there is one.
+func withLog(path string) string {
+	if _, err := os.Stat(logPath(path)); err != nil {
+		return ""
+	}
+	return " with its log " + filepath.Base(logPath(path))
 }
 
 func ownerOf(path string) string {

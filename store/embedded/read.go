@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"runtime/debug"
 	"slices"
+	"sort"
 	"strings"
 
 	bolt "go.etcd.io/bbolt"
@@ -16,8 +18,16 @@ import (
 	"sampan/store/internal/recent"
 )
 
-// view runs a read. What it hands out must be copied: bbolt's slices end with the transaction.
-func (s *Store) view(ctx context.Context, read func(b buckets) error) error {
+// reading is what a read sees: the file at one revision, and the events that are durable, but not in it.
+type reading struct {
+	buckets
+	stored   int64 // the newest revision in the file
+	held     []store.Event
+	revision int64
+}
+
+// view runs a read. What it hands out of the file must be copied: bbolt's slices end with the transaction.
+func (s *Store) view(ctx context.Context, read func(r reading) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -30,27 +40,50 @@ func (s *Store) view(ctx context.Context, read func(b buckets) error) error {
 
 // guarded reads, and makes an error of what shows that the file is damaged: a panic here or in bbolt, or a fault
 // of the memory mapping.
-func (s *Store) guarded(read func(b buckets) error) (err error) {
+func (s *Store) guarded(read func(r reading) error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if r := recover(); r != nil {
 			err = explain(s.path, &damagedError{fmt.Errorf("%v", r)})
 		}
 	}()
-	return s.db.View(func(tx *bolt.Tx) error { return read(bucketsOf(tx)) })
+	// In this order nothing is missed: what is no longer held then is in the file.
+	held, newest := s.log.Held()
+	return s.db.View(func(tx *bolt.Tx) error {
+		b := bucketsOf(tx)
+		stored := b.number(metaRevision)
+		first := sort.Search(len(held), func(i int) bool { return held[i].Revision > stored })
+		return read(reading{buckets: b, stored: stored, held: held[first:], revision: max(stored, newest)})
+	})
 }
 
 // copied returns a copy that is not nil even if it is empty, since nil means deleted.
 func copied(value []byte) []byte { return append(make([]byte, 0, len(value)), value...) }
 
+// record returns the record of a key at a place.
+func (r reading) record(key string, at place) store.Record {
+	return store.Record{Key: key, Value: copied(r.at(key, at).value), Revision: at.revision}
+}
+
 // Get implements store.Store.
 func (s *Store) Get(ctx context.Context, key string) (rec store.Record, err error) {
-	err = s.view(ctx, func(b buckets) error {
-		at := b.newest([]byte(key))
-		if at == (place{}) {
-			return fmt.Errorf("get %s: %w", key, store.ErrNotFound)
+	err = s.view(ctx, func(r reading) error {
+		notFound := fmt.Errorf("get %s: %w", key, store.ErrNotFound)
+		for _, e := range slices.Backward(r.held) {
+			switch {
+			case e.Key != key:
+			case e.Value == nil:
+				return notFound
+			default:
+				rec = store.Record{Key: key, Value: e.Value, Revision: e.Revision}
+				return nil
+			}
 		}
-		rec = store.Record{Key: key, Value: copied(b.at(key, at).value), Revision: at.revision}
+		at := r.newest([]byte(key))
+		if at == (place{}) {
+			return notFound
+		}
+		rec = r.record(key, at)
 		return nil
 	})
 	return rec, err
@@ -58,27 +91,29 @@ func (s *Store) Get(ctx context.Context, key string) (rec store.Record, err erro
 
 // List implements store.Store.
 func (s *Store) List(ctx context.Context, prefix string, opts store.ListOptions) (list store.List, err error) {
-	err = s.view(ctx, func(b buckets) error {
-		newest := b.number(metaRevision)
+	err = s.view(ctx, func(r reading) error {
 		list = store.List{Revision: opts.At}
 		if opts.At == 0 {
-			list.Revision = newest
+			list.Revision = r.revision
 		}
-		if list.Revision < b.number(metaCompacted) {
+		if list.Revision < r.number(metaCompacted) {
 			return fmt.Errorf("list %s at revision %d: %w", prefix, opts.At, store.ErrCompacted)
 		}
-		if list.Revision > newest {
+		if list.Revision > r.revision {
 			return fmt.Errorf("list %s at revision %d: %w", prefix, opts.At, store.ErrFuture)
 		}
-		keys := changedSince(b, list.Revision, prefix, opts.After)
-		for key, at := range keys.merged(b, prefix, opts.After) {
+		var patches []patch
+		if list.Revision < r.stored {
+			patches = r.undone(list.Revision, prefix, opts.After)
+		} else {
+			patches = r.added(list.Revision, prefix, opts.After)
+		}
+		for rec := range r.merged(patches, prefix, opts.After) {
 			if opts.Limit > 0 && len(list.Records) == opts.Limit {
 				list.More = true
 				break
 			}
-			list.Records = append(list.Records, store.Record{
-				Key: key, Value: copied(b.at(key, at).value), Revision: at.revision,
-			})
+			list.Records = append(list.Records, rec)
 		}
 		return nil
 	})
@@ -88,36 +123,66 @@ func (s *Store) List(ctx context.Context, prefix string, opts store.ListOptions)
 	return list, nil
 }
 
-// undo says for keys that changed after a revision where their record was at it; the zero place if they did
-// not exist. It is ordered by key.
-type undo []undone
-
-type undone struct {
-	key string
-	at  place
+// patch says what a list has for a key in place of what the file has as its newest.
+type patch struct {
+	key   string
+	event store.Event // that wrote the key, if it is not in the file
+	at    place       // of the record otherwise; the zero place if the key does not exist
 }
 
-func changedSince(b buckets, revision int64, prefix, after string) undo {
-	var u undo
+// asked reports whether a list of a prefix, from behind after, has the key.
+func asked(key, prefix, after string) bool {
+	return strings.HasPrefix(key, prefix) && (after == "" || key > after)
+}
+
+// undone returns the keys that changed in the file after a revision, as they were at it, ordered by key.
+func (r reading) undone(revision int64, prefix, after string) []patch {
+	var patches []patch
 	seen := make(map[string]bool)
-	cursor := b.history.Cursor()
+	cursor := r.history.Cursor()
 	for at, value := cursor.Seek(place{revision + 1, 0}.append(nil)); at != nil; at, value = cursor.Next() {
 		rec := decodeRecord(value)
-		key := string(rec.key)
-		if strings.HasPrefix(key, prefix) && (after == "" || key > after) && !seen[key] {
+		if key := string(rec.key); asked(key, prefix, after) && !seen[key] {
 			seen[key] = true
-			u = append(u, undone{key, rec.previous})
+			patches = append(patches, patch{key: key, at: rec.previous})
 		}
 	}
-	slices.SortFunc(u, func(a, b undone) int { return strings.Compare(a.key, b.key) })
-	return u
+	return sorted(patches)
 }
 
-// merged yields the keys under the prefix, behind after, and the places of their records, with the changes
-// undone.
-func (u undo) merged(b buckets, prefix, after string) func(yield func(string, place) bool) {
-	return func(yield func(string, place) bool) {
-		cursor := b.keys.Cursor()
+// added returns the keys that changed after what is in the file, as they are at a revision, ordered by key.
+func (r reading) added(revision int64, prefix, after string) []patch {
+	var patches []patch
+	seen := make(map[string]bool)
+	for _, e := range slices.Backward(r.held) {
+		if e.Revision <= revision && asked(e.Key, prefix, after) && !seen[e.Key] {
+			seen[e.Key] = true
+			patches = append(patches, patch{key: e.Key, event: e})
+		}
+	}
+	return sorted(patches)
+}
+
+func sorted(patches []patch) []patch {
+	slices.SortFunc(patches, func(a, b patch) int { return strings.Compare(a.key, b.key) })
+	return patches
+}
+
+// patched returns the record of a patch; ok is false if the key does not exist.
+func (r reading) patched(p patch) (rec store.Record, ok bool) {
+	switch {
+	case p.event.Value != nil:
+		return store.Record{Key: p.key, Value: p.event.Value, Revision: p.event.Revision}, true
+	case p.at != (place{}):
+		return r.record(p.key, p.at), true
+	}
+	return store.Record{}, false
+}
+
+// merged yields the records under the prefix, behind after, with the patches in their place.
+func (r reading) merged(patches []patch, prefix, after string) iter.Seq[store.Record] {
+	return func(yield func(store.Record) bool) {
+		cursor := r.keys.Cursor()
 		key, at := cursor.Seek([]byte(max(prefix, after)))
 		if after != "" && string(key) == after {
 			key, at = cursor.Next()
@@ -125,17 +190,17 @@ func (u undo) merged(b buckets, prefix, after string) func(yield func(string, pl
 		for {
 			current := key != nil && bytes.HasPrefix(key, []byte(prefix))
 			switch {
-			case len(u) > 0 && (!current || u[0].key <= string(key)):
-				// The undone change wins over the newest record of the same key.
-				if current && u[0].key == string(key) {
+			case len(patches) > 0 && (!current || patches[0].key <= string(key)):
+				// The patch wins over the newest record of the same key.
+				if current && patches[0].key == string(key) {
 					key, at = cursor.Next()
 				}
-				if u[0].at != (place{}) && !yield(u[0].key, u[0].at) {
+				if rec, ok := r.patched(patches[0]); ok && !yield(rec) {
 					return
 				}
-				u = u[1:]
+				patches = patches[1:]
 			case current:
-				if !yield(string(key), decodePlace(at)) {
+				if !yield(r.record(string(key), decodePlace(at))) {
 					return
 				}
 				key, at = cursor.Next()
@@ -154,15 +219,15 @@ func (s *Store) Events(ctx context.Context, after int64, limit int) ([]store.Eve
 	// Not beyond what has been published, so that the reader gets the rest from memory, with its hints.
 	upTo := s.log.Revision()
 	var events []store.Event
-	err := s.view(ctx, func(b buckets) error {
-		if after < b.number(metaCompacted) {
+	err := s.view(ctx, func(r reading) error {
+		if after < r.number(metaCompacted) {
 			return fmt.Errorf("events after revision %d: %w", after, store.ErrCompacted)
 		}
-		cursor := b.history.Cursor()
+		cursor := r.history.Cursor()
 		for at, value := cursor.Seek(place{after + 1, 0}.append(nil)); at != nil; at, value = cursor.Next() {
 			p := decodePlace(at)
 			if p.revision > upTo || limit > 0 && len(events) >= limit && p.revision != events[len(events)-1].Revision {
-				break
+				return nil
 			}
 			rec := decodeRecord(value)
 			e := store.Event{Key: string(rec.key), Revision: p.revision}
@@ -171,6 +236,8 @@ func (s *Store) Events(ctx context.Context, after int64, limit int) ([]store.Eve
 			}
 			events = append(events, e)
 		}
+		first := sort.Search(len(r.held), func(i int) bool { return r.held[i].Revision > after })
+		events = append(events, r.held[first:]...)
 		return nil
 	})
 	if err != nil {

@@ -15,8 +15,14 @@ import (
 )
 
 // A power loss in the middle of a commit leaves any of the pages that it was writing, in any order, some of them
-// in part. Whatever is left, the store opens, and has every write before that commit.
+// in part. Whatever is left, the store opens, and has every write before that commit; those of the log too, which
+// that commit was taking in.
 func TestTornLastCommitIsAsIfItHadNotBeen(t *testing.T) {
+	t.Run("without a log", func(t *testing.T) { testTornCommit(t, -1) })
+	t.Run("with a log", func(t *testing.T) { testTornCommit(t, 8*os.Getpagesize()) })
+}
+
+func testTornCommit(t *testing.T, logBytes int) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "store.db")
 	image := func() []byte {
@@ -26,13 +32,17 @@ func TestTornLastCommitIsAsIfItHadNotBeen(t *testing.T) {
 		}
 		return data
 	}
-	s := openAt(t, path, embedded.Options{History: 20})
+	s := openAt(t, path, embedded.Options{History: 40, LogBytes: logBytes})
 	kept := make(map[string]int64)
 	for i := range 60 {
 		key := fmt.Sprintf("/a/%d", i%40)
 		kept[key] = put(t, s, key, strings.Repeat("x", i*40), store.AnyRevision)
 	}
 	before := image()
+	log, err := os.ReadFile(path + ".wal")
+	if (err == nil) != (logBytes > 0) {
+		t.Fatalf("the log: %v", err)
+	}
 	var last []store.Write
 	for i := range 30 {
 		last = append(last, store.Write{Key: fmt.Sprintf("/a/%d", i*2), Value: []byte(strings.Repeat("y", 900)), Expect: store.AnyRevision})
@@ -62,7 +72,12 @@ func TestTornLastCommitIsAsIfItHadNotBeen(t *testing.T) {
 		if err := os.WriteFile(file, torn, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		opened, err := embedded.Open(file, embedded.Options{History: 20})
+		if logBytes > 0 {
+			if err := os.WriteFile(file+".wal", log, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		opened, err := embedded.Open(file, embedded.Options{History: 40, LogBytes: logBytes})
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			return

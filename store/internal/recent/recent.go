@@ -6,6 +6,7 @@ package recent
 
 import (
 	"context"
+	"math"
 	"slices"
 	"sort"
 	"sync"
@@ -30,6 +31,7 @@ type Log struct {
 	head     int
 	bytes    int           // of events[head:]
 	floor    int64         // events after this revision are all here
+	hold     int64         // events after this revision stay, whatever the limits say
 	revision int64         // newest
 	wake     chan struct{} // closed and replaced by each append while someone waits; nil when nobody does
 	closed   bool
@@ -37,7 +39,22 @@ type Log struct {
 
 // New returns a log of a store whose newest revision is revision.
 func New(revision int64, limits Limits) *Log {
-	return &Log{limits: limits, floor: revision, revision: revision}
+	return &Log{limits: limits, floor: revision, revision: revision, hold: math.MaxInt64}
+}
+
+// Hold keeps the events after a revision, until it is called with a later one. Without it, none are kept.
+func (l *Log) Hold(revision int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.hold = revision
+}
+
+// Held returns the events after the revision that Hold was called with, and the newest revision. The slice is
+// read-only.
+func (l *Log) Held() (events []store.Event, revision int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.after(l.hold), l.revision
 }
 
 // Append adds whole transactions, up to revision, and wakes the waiters.
@@ -58,7 +75,7 @@ func (l *Log) Append(revision int64, events []store.Event) {
 
 // trim drops the oldest transactions, whole ones, until the window is within its limits.
 func (l *Log) trim() {
-	for l.head < len(l.events) && l.over() {
+	for l.head < len(l.events) && l.over() && l.events[l.head].Revision <= l.hold {
 		l.dropFirst()
 	}
 	l.pack()
@@ -105,11 +122,16 @@ func (l *Log) After(after int64, limit int) (events []store.Event, ok bool) {
 	if after < l.floor {
 		return nil, false
 	}
-	rest := l.events[l.head:]
-	first := sort.Search(len(rest), func(i int) bool { return rest[i].Revision > after })
-	rest = rest[first:]
+	rest := l.after(after)
 	end := Cut(rest, limit)
 	return rest[:end:end], true
+}
+
+// after returns the events in the window after a revision.
+func (l *Log) after(revision int64) []store.Event {
+	rest := l.events[l.head:]
+	first := sort.Search(len(rest), func(i int) bool { return rest[i].Revision > revision })
+	return rest[first:len(rest):len(rest)]
 }
 
 // Cut returns how many of the events to hand out for a limit: whole transactions, at least one, and no further

@@ -62,3 +62,28 @@ func TestReadersKeepWhatTheyWereGiven(t *testing.T) {
 		t.Errorf("it became %+v", given)
 	}
 }
+
+func TestHeldEventsStayWhateverTheLimits(t *testing.T) {
+	l := New(0, Limits{Events: 2})
+	l.Hold(3)
+	for r := int64(1); r <= 8; r++ {
+		l.Append(r, []store.Event{event(r, 1)})
+	}
+	if held, revision := l.Held(); len(held) != 5 || held[0].Revision != 4 || revision != 8 {
+		t.Errorf("%d events are held, up to %d", len(held), revision)
+	}
+	if _, ok := l.After(2, 0); ok {
+		t.Error("what need not be held is kept beyond the limits")
+	}
+	l.Hold(8)
+	l.Append(9, []store.Event{event(9, 1)})
+	if held, _ := l.Held(); len(held) != 1 || held[0].Revision != 9 {
+		t.Errorf("%d events are held", len(held))
+	}
+	if got, ok := l.After(7, 0); !ok || len(got) != 2 {
+		t.Errorf("got %v, %v", got, ok)
+	}
+	if _, ok := l.After(6, 0); ok {
+		t.Error("what is no longer held is kept beyond the limits")
+	}
+}
