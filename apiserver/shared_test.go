@@ -5,6 +5,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -264,6 +265,18 @@ func TestQuotaIsExactOnServersThatShareAnEtcd(t *testing.T) {
 	}
 	if n := used(t, c[0], "count/configmaps"); n != hard {
 		t.Errorf("used is %d", n)
+	}
+}
+
+func TestBudgetHoldsOnServersThatShareAnEtcd(t *testing.T) {
+	c := onEtcd(t, etcdtest.Start(t, "http"), 2)
+	names := strings.Split("abcdefghij", "")
+	guarded(t, c[0], 3, names...)
+	if _, err := c[1].Get(t.Context(), podKey("j")); err != nil { // and with it all that was before
+		t.Fatal(err)
+	}
+	if gone := evictAll(t, names, c...); gone != 3 {
+		t.Errorf("%d pods were evicted, want 3", gone)
 	}
 }
 

@@ -38,3 +38,31 @@ func BenchmarkCreate(b *testing.B) {
 		})
 	}
 }
+
+// What it costs a reader to know that nobody has written anything newer.
+func BenchmarkCatchUp(b *testing.B) {
+	server := etcdtest.Start(b, "http")
+	for _, readers := range []int{1, 64} {
+		b.Run(fmt.Sprintf("readers=%d", readers), func(b *testing.B) {
+			s := open(b, server, nil)
+			put(b, s, "/a", "1", 0)
+			catchUp := func() {
+				if err := s.CatchUp(b.Context()); err != nil {
+					b.Error(err)
+				}
+			}
+			if readers == 1 {
+				for b.Loop() {
+					catchUp()
+				}
+				return
+			}
+			b.SetParallelism(readers / 2) // times two processors
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					catchUp()
+				}
+			})
+		})
+	}
+}
