@@ -72,6 +72,9 @@ func (s *Server) applyNew(ctx context.Context, r request, wanted *unstructured.U
 	if err != nil {
 		return nil, err
 	}
+	if err := r.checkNew(r.shown(obj)); err != nil {
+		return nil, err
+	}
 	if err := checkNamed(r, obj); err != nil {
 		return nil, err
 	}

@@ -107,7 +107,12 @@ func (x *exchange) update() error {
 	if err := x.read(x.req.sentAs(), obj); err != nil {
 		return err
 	}
-	x.req.mayCreate = func() error { return x.authorizeVerb("create") }
+	x.req.mayCreate = func() error {
+		if err := x.authorizeVerb("create"); err != nil {
+			return err
+		}
+		return x.req.checkNew(obj)
+	}
 	result, created, err := x.server.put(x.r.Context(), x.req, x.req.stored(obj), metav1.UpdateOptions{DryRun: x.dryRun(), FieldManager: x.query.Get("fieldManager")})
 	if err != nil {
 		return err

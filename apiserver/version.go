@@ -56,12 +56,18 @@ func (r request) stored(obj kind.Object) kind.Object {
 	return obj
 }
 
-// storedNew is stored for an object that shall be created: it is held to the rules of the version, too.
+// checkNew holds an object that shall be created, in the version of the request, to the rules of that version.
+func (r request) checkNew(obj kind.Object) error {
+	if r.version == nil || r.version.Validate == nil {
+		return nil
+	}
+	return invalid(r.version.GVK.GroupKind(), obj.GetName(), r.version.Validate(obj))
+}
+
+// storedNew is stored for an object that shall be created.
 func (r request) storedNew(obj kind.Object) (kind.Object, error) {
-	if r.version != nil && r.version.Validate != nil {
-		if errs := r.version.Validate(obj); len(errs) > 0 {
-			return nil, invalid(r.version.GVK.GroupKind(), obj.GetName(), errs)
-		}
+	if err := r.checkNew(obj); err != nil {
+		return nil, err
 	}
 	return r.stored(obj), nil
 }

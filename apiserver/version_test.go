@@ -247,3 +247,29 @@ func TestVersionsAreDocumented(t *testing.T) {
 		}
 	}
 }
+
+// TestNewEventsAreHeldToTheRulesOfTheirVersionHoweverTheyCome creates Events of events.k8s.io by every verb that can.
+func TestNewEventsAreHeldToTheRulesOfTheirVersionHoweverTheyCome(t *testing.T) {
+	h := newMemory(t).Handler()
+	const all, one = "/apis/events.k8s.io/v1/namespaces/default/events", "/apis/events.k8s.io/v1/namespaces/default/events/e"
+	body := func(more string) string {
+		return `{"apiVersion":"events.k8s.io/v1","kind":"Event","metadata":{"name":"e"},"regarding":{"namespace":"default"},"reason":"Test","type":"Normal","note":"n"` + more + `}`
+	}
+	for _, test := range []struct{ method, path, media string }{
+		{"POST", all, "application/json"},
+		{"PUT", one, "application/json"},
+		{"PATCH", one + "?fieldManager=me", "application/apply-patch+yaml"},
+	} {
+		rec := ask(t, h, test.method, test.path, body(""), "Content-Type", test.media)
+		if rec.Code != 422 || !strings.Contains(rec.Body.String(), "eventTime: Required value") {
+			t.Errorf("%s without an eventTime: %d %s", test.method, rec.Code, rec.Body)
+		}
+		whole := body(`,"eventTime":"2026-01-01T00:00:00.000000Z","action":"Act","reportingController":"example.com/c","reportingInstance":"i"`)
+		if rec := ask(t, h, test.method, test.path, whole, "Content-Type", test.media); rec.Code != 201 {
+			t.Errorf("%s of a good one: %d %s", test.method, rec.Code, rec.Body)
+		}
+		if rec := ask(t, h, "DELETE", one, ""); rec.Code != 200 {
+			t.Fatal(rec.Body)
+		}
+	}
+}
