@@ -38,17 +38,32 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	}
 	// A body that never ends must not hold its request for ever.
 	c := http.NewResponseController(w)
-	if c.SetReadDeadline(time.Now().Add(requestTimeout)) == nil {
-		defer c.SetReadDeadline(time.Time{})
-	}
+	bounded := c.SetReadDeadline(time.Now().Add(requestTimeout)) == nil
 	n, err := buf.ReadFrom(io.LimitReader(r.Body, bodyMax+1))
-	switch {
+	switch { // what is not read to its end keeps its deadline: package http reads on before it answers
 	case err != nil:
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("read the request body: %v", err))
 	case n > bodyMax:
 		return nil, tooLarge
 	}
+	if bounded {
+		_ = c.SetReadDeadline(time.Time{})
+	}
+	if rec, ok := w.(*recorder); ok {
+		rec.bodyRead = true
+	}
 	return buf.Bytes(), nil
+}
+
+// leftBodyTimeout is how long a client may take to send the rest of a body that nobody wants.
+const leftBodyTimeout = 5 * time.Second
+
+// leaveBody bounds the time in which package http reads what was not read of a body, which it does over HTTP/1 before
+// it sends a short answer: somebody who is refused and sends nothing must not hold a connection for ever.
+func (w *recorder) leaveBody(r *http.Request) {
+	if r.ProtoMajor == 1 && r.ContentLength != 0 && !w.bodyRead && w.code() != http.StatusSwitchingProtocols {
+		_ = http.NewResponseController(w.ResponseWriter).SetReadDeadline(time.Now().Add(leftBodyTimeout))
+	}
 }
 
 // contentType returns a request's media type; an empty one means JSON.
@@ -112,6 +127,11 @@ func decodeBody(media string, data []byte, want schema.GroupVersionKind, obj run
 			sent = meta.GroupVersionKind()
 		}
 		return cannotHandle(sent, want, err)
+	}
+	if meta, ok := obj.GetObjectKind().(*metav1.TypeMeta); ok {
+		if _, err := schema.ParseGroupVersion(meta.APIVersion); err != nil {
+			return unrecognized(want, err, data)
+		}
 	}
 	if err := checkSent(sent, want); err != nil {
 		return err

@@ -40,6 +40,7 @@ func (s *Server) Handler() http.Handler {
 		began := time.Now()
 		rec := &recorder{ResponseWriter: w}
 		x := &exchange{server: s, w: rec, r: r}
+		defer rec.leaveBody(r)
 		defer func() { s.metrics.done(x.measured(), rec.code(), time.Since(began)) }()
 		defer func() { x.audit.end() }()
 		defer s.recovered(rec, r)

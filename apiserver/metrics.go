@@ -201,6 +201,8 @@ type recorder struct {
 	http.ResponseWriter
 	status atomic.Int32
 	audit  *audited
+
+	bodyRead bool // the request's body, to its end
 }
 
 // begun takes the code with which the response begins.
