@@ -124,21 +124,9 @@ func TestKubectlsWorkUnchanged(t *testing.T) {
 	m := newMachine(t)
 	m.up()
 	m.importBusybox()
-	for i, path := range []string{filepath.Join(root, "bin/kubectl"), oldKubectl} {
-		if _, err := os.Stat(path); err != nil {
-			t.Logf("no %s", path)
-			continue
-		}
-		k := &tool{T: t, m: m, path: path, namespace: fmt.Sprint("walk-", i), dir: t.TempDir()}
-		version, err := k.run("", "version", "--client")
-		if err != nil {
-			t.Errorf("%s: %v", path, err)
-			continue
-		}
-		t.Run(strings.Fields(strings.TrimPrefix(version, "Client Version: "))[0], func(t *testing.T) {
+	for _, k := range kubectls(t, m, "walk-") {
+		t.Run(k.version(), func(t *testing.T) {
 			k.T = t
-			k.says("created", "create", "namespace", k.namespace)
-			k.m.must("bin/kubectl", "wait", "--for=create", "serviceaccount/default", "-n", k.namespace, "--timeout=30s")
 			for _, part := range []struct {
 				name string
 				walk func(*tool)
