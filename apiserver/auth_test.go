@@ -55,7 +55,7 @@ func newSecured(t *testing.T, change ...func(*apiserver.Config)) *secured {
 	st := memory.New()
 	t.Cleanup(func() { st.Close() })
 	s := newServer(t, st, append(change, func(c *apiserver.Config) {
-		c.Authorizer, c.ClientCAs, c.Now = nil, roots, g.clock
+		c.Authorizer, c.ClientCAs, c.SignCertificate, c.Now = nil, roots, ca.Sign, g.clock
 	})...)
 	g.server = s
 	h := httptest.NewUnstartedServer(s.Handler())

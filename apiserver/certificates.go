@@ -1,11 +1,14 @@
 package apiserver
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
 
 	certificatesv1 "k8s.io/api/certificates/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"sampan/apiserver/auth"
@@ -55,6 +58,31 @@ func (s *Server) stampConditions(r request, next, cur kind.Object) {
 	}
 }
 
+// stampCertificate signs a request that was approved for one of Kubernetes' own signers, or says why not. It is done in
+// the write that approves, so there is no request that was approved and waits.
+func (s *Server) stampCertificate(r request, next kind.Object) error {
+	csr, ok := next.(*certificatesv1.CertificateSigningRequest)
+	if !ok || r.subresource != certificates.Approval || s.cfg.SignCertificate == nil {
+		return nil
+	}
+	now := s.cfg.Now()
+	template, err := certificates.Certify(csr, now)
+	if err != nil {
+		csr.Status.Conditions = append(csr.Status.Conditions, certificatesv1.CertificateSigningRequestCondition{
+			Type: certificatesv1.CertificateFailed, Status: corev1.ConditionTrue, Reason: "SignerValidationFailure", Message: err.Error(),
+			LastUpdateTime: apiTime(now), LastTransitionTime: apiTime(now),
+		})
+		return nil
+	}
+	if template == nil {
+		return nil
+	}
+	if csr.Status.Certificate, err = s.cfg.SignCertificate(template); err != nil {
+		return apierrors.NewInternalError(fmt.Errorf("sign the certificate of %s: %w", csr.Name, err))
+	}
+	return nil
+}
+
 // confirmSigner refuses a decision about a signing request by someone who may not decide for its signer, and a
 // certificate by someone who may not sign for it.
 func (s *Server) confirmSigner(r request, obj, old kind.Object) error {
@@ -62,17 +90,20 @@ func (s *Server) confirmSigner(r request, obj, old kind.Object) error {
 	if !ok || r.local {
 		return nil
 	}
+	before := old.(*certificatesv1.CertificateSigningRequest)
 	verb := ""
 	switch r.subresource {
 	case certificates.Approval:
 		verb = "approve"
 	case "status":
-		verb = "sign"
+		if !bytes.Equal(csr.Status.Certificate, before.Status.Certificate) || !equality.Semantic.DeepEqual(csr.Status.Conditions, before.Status.Conditions) {
+			verb = "sign"
+		}
 	}
 	if verb == "" {
 		return nil
 	}
-	signer := old.(*certificatesv1.CertificateSigningRequest).Spec.SignerName
+	signer := before.Spec.SignerName
 	domain, _, _ := strings.Cut(signer, "/")
 	for _, name := range []string{signer, domain + "/*"} {
 		if allowed, _ := s.cfg.Authorizer(auth.Attributes{User: r.user, Verb: verb, Group: certificatesv1.GroupName, Resource: "signers", Name: name}); allowed {

@@ -43,6 +43,9 @@ type Config struct {
 	// Tokens signs and verifies the tokens of service accounts; nil means keys that end with the process, and their
 	// tokens with them.
 	Tokens *satoken.Keys
+	// SignCertificate makes the certificates of requests that are approved for Kubernetes' own signers, PEM, from all
+	// but the serial number, the issuer and the signature; nil leaves them to somebody else.
+	SignCertificate func(template *x509.Certificate) ([]byte, error)
 	// PublicURL is where others find the keys to verify tokens ("https://host:port"); "" means the issuer.
 	PublicURL string
 

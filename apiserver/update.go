@@ -74,6 +74,11 @@ func (s *Server) modify(ctx context.Context, r request, dry bool, change func(cu
 		if err := s.legalise(r, next, cur, snap); err != nil {
 			return nil, err
 		}
+		if !dry { // a certificate that nobody keeps would be good all the same
+			if err := s.stampCertificate(r, next); err != nil {
+				return nil, err
+			}
+		}
 		result, err := s.replace(ctx, r, next, cur, dry)
 		var conflict *store.ConflictError
 		if !errors.As(err, &conflict) {

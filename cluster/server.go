@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	cryptorand "crypto/rand"
+	"crypto/x509"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -216,6 +217,9 @@ func newAPI(ctx context.Context, s Settings, log *slog.Logger) (*api, error) {
 		Version:     APIVersion(),
 		ClientCAs:   a.current.Load().pool,
 		Tokens:      a.current.Load().tokens,
+		SignCertificate: func(template *x509.Certificate) ([]byte, error) {
+			return a.current.Load().ca.Sign(template)
+		},
 		Audit:       a.audit,
 		PublicURL:   "https://" + reachable(s.Listen).String(),
 		MaxReadOnly: s.MaxRequests,

@@ -23,6 +23,7 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -97,7 +98,7 @@ func (ca *CA) cross(other *CA) ([]byte, error) {
 	if ca.Certificate.NotAfter.Before(template.NotAfter) {
 		template.NotAfter = ca.Certificate.NotAfter
 	}
-	certPEM, err := sign(&template, ca.Certificate, template.PublicKey.(*ecdsa.PublicKey), ca.key)
+	certPEM, err := sign(&template, ca.Certificate, template.PublicKey, ca.key)
 	if err != nil {
 		return nil, fmt.Errorf("sign certificate authority %s: %w", template.Subject.CommonName, err)
 	}
@@ -110,16 +111,12 @@ func (ca *CA) Issue(req Request, now time.Time) (Pair, error) {
 	if err != nil {
 		return Pair{}, fmt.Errorf("make key of %s: %w", req.CommonName, err)
 	}
-	notAfter := now.Add(leafLife)
-	if ca.Certificate.NotAfter.Before(notAfter) {
-		notAfter = ca.Certificate.NotAfter
-	}
 	template := &x509.Certificate{
-		SerialNumber:          serial(),
+		PublicKey:             &key.PublicKey,
 		Subject:               pkix.Name{CommonName: req.CommonName, Organization: req.Organizations},
 		DNSNames:              req.DNSNames,
 		NotBefore:             now.Add(-backdate),
-		NotAfter:              notAfter,
+		NotAfter:              now.Add(leafLife),
 		KeyUsage:              x509.KeyUsageDigitalSignature,
 		BasicConstraintsValid: true,
 		ExtKeyUsage:           req.usages(),
@@ -127,18 +124,36 @@ func (ca *CA) Issue(req Request, now time.Time) (Pair, error) {
 	for _, ip := range req.IPs {
 		template.IPAddresses = append(template.IPAddresses, net.IP(ip.AsSlice()))
 	}
-	certPEM, err := sign(template, ca.Certificate, &key.PublicKey, ca.key)
+	certPEM, err := ca.Sign(template)
 	if err != nil {
-		return Pair{}, fmt.Errorf("sign certificate of %s: %w", req.CommonName, err)
+		return Pair{}, err
 	}
 	keyPEM, err := encodeKey(key)
 	if err != nil {
 		return Pair{}, fmt.Errorf("encode key of %s: %w", req.CommonName, err)
 	}
-	if req.Server {
+	return Pair{CertPEM: certPEM, KeyPEM: keyPEM}, nil
+}
+
+// Sign returns the certificate, PEM, that a template with a public key asks for. It gets a serial number, and ends no
+// later than the authority.
+func (ca *CA) Sign(template *x509.Certificate) ([]byte, error) {
+	cert := *template
+	cert.SerialNumber = serial()
+	if ca.Certificate.NotAfter.Before(cert.NotAfter) {
+		cert.NotAfter = ca.Certificate.NotAfter
+	}
+	if !cert.NotBefore.Before(cert.NotAfter) {
+		return nil, fmt.Errorf("the certificate authority ends on %s", ca.Certificate.NotAfter.Format(time.DateOnly))
+	}
+	certPEM, err := sign(&cert, ca.Certificate, cert.PublicKey, ca.key)
+	if err != nil {
+		return nil, fmt.Errorf("sign certificate of %s: %w", cert.Subject.CommonName, err)
+	}
+	if slices.Contains(cert.ExtKeyUsage, x509.ExtKeyUsageServerAuth) {
 		certPEM = append(certPEM, ca.chain...)
 	}
-	return Pair{CertPEM: certPEM, KeyPEM: keyPEM}, nil
+	return certPEM, nil
 }
 
 // Ensure returns the certificate in dir/name.crt and dir/name.key. It makes a new one if there is none, or if
@@ -179,7 +194,7 @@ func serial() *big.Int {
 	return new(big.Int).SetBytes(b[:])
 }
 
-func sign(template, parent *x509.Certificate, key *ecdsa.PublicKey, parentKey *ecdsa.PrivateKey) ([]byte, error) {
+func sign(template, parent *x509.Certificate, key any, parentKey *ecdsa.PrivateKey) ([]byte, error) {
 	if parentKey == nil {
 		return nil, errors.New("the authority does not sign any more")
 	}

@@ -27,6 +27,9 @@ import (
 // Approval is the subresource through which a request is approved or denied.
 const Approval = "approval"
 
+// legacyUnknownSigner was what older versions of the API asked when nobody was named.
+const legacyUnknownSigner = "kubernetes.io/legacy-unknown"
+
 // CertificateSigningRequest returns the kind CertificateSigningRequest. Who asks is filled in by the API server.
 func CertificateSigningRequest() *kind.Kind {
 	return kind.Typed[*certificatesv1.CertificateSigningRequest]{
@@ -116,6 +119,9 @@ func validateRequest(r *certificatesv1.CertificateSigningRequest) field.ErrorLis
 		seen.Insert(u)
 	}
 	errs = append(errs, validateSigner(spec.SignerName, path.Child("signerName"))...)
+	if spec.SignerName == legacyUnknownSigner {
+		errs = append(errs, field.Invalid(path.Child("signerName"), spec.SignerName, "the legacy signerName is not allowed via this API version"))
+	}
 	if s := spec.ExpirationSeconds; s != nil && *s < 600 {
 		errs = append(errs, field.Invalid(path.Child("expirationSeconds"), *s, "may not specify a duration less than 600 seconds (10 minutes)"))
 	}
