@@ -78,6 +78,7 @@ func (x *exchange) authorizePath() error { return x.decided(x.attributes("")) }
 // decided asks, and has the decision written down with the request.
 func (x *exchange) decided(a auth.Attributes) error {
 	allowed, reason := x.server.cfg.Authorizer(a)
+	x.server.metrics.authorized(allowed)
 	if allowed {
 		x.audit.annotate("authorization.k8s.io/decision", "allow")
 		x.audit.annotate("authorization.k8s.io/reason", reason)

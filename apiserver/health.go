@@ -48,7 +48,7 @@ func (s *Server) serveHealth(w http.ResponseWriter, r *http.Request) bool {
 		if i < 0 {
 			return false
 		}
-		if err := s.isWell(r, checks[i]); err != nil {
+		if err := s.isWell(r, name, checks[i]); err != nil {
 			http.Error(w, fmt.Sprintf("internal server error: %s check failed: %v", one, err), http.StatusInternalServerError)
 			return true
 		}
@@ -63,7 +63,7 @@ func (s *Server) serveHealth(w http.ResponseWriter, r *http.Request) bool {
 		if i := slices.Index(excluded, c.name); i >= 0 {
 			excluded = slices.DeleteFunc(excluded, func(name string) bool { return name == c.name })
 			fmt.Fprintf(&text, "[+]%s excluded: ok\n", c.name)
-		} else if err := s.isWell(r, c); err != nil {
+		} else if err := s.isWell(r, name, c); err != nil {
 			// Everybody may read this; the reason is in the log, and at the check's own path.
 			s.cfg.Log.Warn("health check failed", "path", r.URL.Path, "check", c.name, "error", err)
 			fmt.Fprintf(&text, "[-]%s failed: reason withheld\n", c.name)
@@ -89,10 +89,12 @@ func (s *Server) serveHealth(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
-func (s *Server) isWell(r *http.Request, c check) error {
+func (s *Server) isWell(r *http.Request, where string, c check) error {
 	ctx, cancel := context.WithTimeout(r.Context(), healthTimeout)
 	defer cancel()
-	return c.ok(ctx)
+	err := c.ok(ctx)
+	s.metrics.checked(c.name, where, err)
+	return err
 }
 
 func writeHealth(w http.ResponseWriter, r *http.Request, text string) {

@@ -41,7 +41,7 @@ func (s *Server) Handler() http.Handler {
 		rec := &recorder{ResponseWriter: w}
 		x := &exchange{server: s, w: rec, r: r}
 		defer rec.leaveBody(r)
-		defer func() { s.metrics.done(x.measured(), rec.code(), time.Since(began)) }()
+		defer func() { s.metrics.done(x.measured(), rec, time.Since(began)) }()
 		defer func() { x.audit.end() }()
 		defer s.recovered(rec, r)
 		x.serve(docs)
@@ -79,6 +79,7 @@ func (x *exchange) serve(docs *documents) {
 	}
 	if err == nil {
 		sender, err = s.authenticate(r)
+		s.metrics.authenticated(err)
 	}
 	x.beginAudit(sender)
 	if err != nil {

@@ -15,17 +15,25 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"sampan/kind"
+	"sampan/store"
 )
 
 // metrics is what the server says of itself to Prometheus, under upstream's names. Each Server has its own registry.
 type metrics struct {
-	registry    *prometheus.Registry
-	requests    *prometheus.CounterVec
-	durations   *prometheus.HistogramVec
-	longRunning *prometheus.GaugeVec
-	watchEvents *prometheus.CounterVec
-	refused     *prometheus.CounterVec
-	handler     http.Handler
+	registry       *prometheus.Registry
+	requests       *prometheus.CounterVec
+	durations      *prometheus.HistogramVec
+	sizes          *prometheus.HistogramVec
+	longRunning    *prometheus.GaugeVec
+	watchEvents    *prometheus.CounterVec
+	watchSizes     *prometheus.HistogramVec
+	refused        *prometheus.CounterVec
+	authentication *prometheus.CounterVec
+	authorization  *prometheus.CounterVec
+	health         *prometheus.GaugeVec
+	healthChecks   *prometheus.CounterVec
+	store          *prometheus.HistogramVec
+	handler        http.Handler
 }
 
 // requestLabels are the labels of a request, in the order in which labelsOf returns their values.
@@ -33,64 +41,49 @@ func requestLabels() []string {
 	return []string{"verb", "dry_run", "group", "version", "resource", "subresource", "scope", "component"}
 }
 
+// shortRequestLabels are those of metrics that do not tell dry runs.
+func shortRequestLabels() []string {
+	return []string{"verb", "group", "version", "resource", "subresource", "scope", "component"}
+}
+
 func newMetrics(s *Server) *metrics {
-	m := &metrics{
-		registry: prometheus.NewRegistry(),
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "apiserver_request_total",
-			Help: "Requests by verb, dry run, group, version, resource, scope, component and HTTP response code.",
-		}, append(requestLabels(), "code")),
-		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name:    "apiserver_request_duration_seconds",
-			Help:    "Time from the arrival of a request to its end, in seconds.",
-			Buckets: []float64{0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60},
-		}, requestLabels()),
-		longRunning: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "apiserver_longrunning_requests",
-			Help: "Watches and other streams that are open.",
-		}, []string{"verb", "group", "version", "resource", "subresource", "scope", "component"}),
-		watchEvents: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "apiserver_watch_events_total",
-			Help: "Events sent to watchers.",
-		}, []string{"group", "version", "resource"}),
-		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "apiserver_request_terminations_total",
-			Help: "Requests that were refused so that the server protects itself.",
-		}, requestLabelsOfRefusals()),
+	m := &metrics{registry: prometheus.NewRegistry()}
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		v := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+		m.registry.MustRegister(v)
+		return v
 	}
-	m.registry.MustRegister(m.requests, m.durations, m.longRunning, m.watchEvents, m.refused,
-		&stateCollector{server: s,
-			objects: prometheus.NewDesc("apiserver_storage_objects", "Stored objects by resource.", []string{"resource"}, nil),
-			inFlight: prometheus.NewDesc("apiserver_current_inflight_requests",
-				"Requests that are carried out now, streams left out.", []string{"request_kind"}, nil),
-		},
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		v := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
+		m.registry.MustRegister(v)
+		return v
+	}
+	histogram := func(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+		v := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, labels)
+		m.registry.MustRegister(v)
+		return v
+	}
+	m.requests = counter("apiserver_request_total",
+		"Requests by verb, dry run, group, version, resource, scope, component and HTTP response code.", append(requestLabels(), "code")...)
+	m.durations = histogram("apiserver_request_duration_seconds", "Time from the arrival of a request to its end, in seconds.",
+		[]float64{0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60}, requestLabels()...)
+	m.sizes = histogram("apiserver_response_sizes", "Size of the answers to gets and lists, in bytes.",
+		prometheus.ExponentialBuckets(1000, 10, 7), shortRequestLabels()...)
+	m.longRunning = gauge("apiserver_longrunning_requests", "Watches and other streams that are open.", shortRequestLabels()...)
+	m.watchEvents = counter("apiserver_watch_events_total", "Events sent to watchers.", "group", "version", "resource")
+	m.watchSizes = histogram("apiserver_watch_events_sizes", "Size of the events sent to watchers, in bytes.",
+		prometheus.ExponentialBuckets(1024, 2, 8), "group", "version", "resource")
+	m.refused = counter("apiserver_request_terminations_total", "Requests that were refused so that the server protects itself.",
+		append(shortRequestLabels(), "code")...)
+	m.authentication = counter("authentication_attempts", "Requests by whether their sender was found out: success, failure.", "result")
+	m.authorization = counter("authorization_attempts_total", "Requests by whether somebody allowed them: allowed, no-opinion.", "result")
+	m.health = gauge("kubernetes_healthcheck", "Whether a health check passed when it was made last.", "name", "type")
+	m.healthChecks = counter("kubernetes_healthchecks_total", "Health checks by their result: success, error.", "name", "type", "status")
+	m.store = histogram("etcd_request_duration_seconds", "Time of a write to the store, be it etcd or the embedded one, in seconds.",
+		[]float64{0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60}, "operation", "group", "resource")
+	m.registry.MustRegister(newStateCollector(s), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.handler = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
 	return m
-}
-
-func requestLabelsOfRefusals() []string {
-	return []string{"verb", "group", "version", "resource", "subresource", "scope", "component", "code"}
-}
-
-// stateCollector reads what need not be counted along.
-type stateCollector struct {
-	server            *Server
-	objects, inFlight *prometheus.Desc
-}
-
-// Describe implements prometheus.Collector.
-func (c *stateCollector) Describe(ch chan<- *prometheus.Desc) { ch <- c.objects; ch <- c.inFlight }
-
-// Collect implements prometheus.Collector.
-func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
-	snap := c.server.cache.snapshot()
-	for _, k := range c.server.cfg.Kinds.All() {
-		ch <- prometheus.MustNewConstMetric(c.objects, prometheus.GaugeValue, float64(snap.Len(k.ID)), string(k.ID))
-	}
-	f := c.server.inFlight
-	ch <- prometheus.MustNewConstMetric(c.inFlight, prometheus.GaugeValue, float64(f.readOnly.now.Load()), "readOnly")
-	ch <- prometheus.MustNewConstMetric(c.inFlight, prometheus.GaugeValue, float64(f.mutating.now.Load()), "mutating")
 }
 
 // measured is a request as metrics name it. The values of its labels come from routes that exist, never from what a
@@ -185,10 +178,59 @@ func (m *metrics) begin(x measured) (end func()) {
 }
 
 // done counts a request that has ended.
-func (m *metrics) done(x measured, code int, took time.Duration) {
-	labels := [...]string{x.verb, x.dryRun, x.group, x.version, x.resource, x.subresource, x.scope, "apiserver", strconv.Itoa(code)}
+func (m *metrics) done(x measured, w *recorder, took time.Duration) {
+	labels := [...]string{x.verb, x.dryRun, x.group, x.version, x.resource, x.subresource, x.scope, "apiserver", strconv.Itoa(w.code())}
 	m.requests.WithLabelValues(labels[:]...).Inc()
 	m.durations.WithLabelValues(labels[:len(labels)-1]...).Observe(took.Seconds())
+	if x.verb == http.MethodGet || x.verb == "LIST" {
+		m.sizes.WithLabelValues(x.verb, x.group, x.version, x.resource, x.subresource, x.scope, "apiserver").Observe(float64(w.size.Load()))
+	}
+}
+
+// authenticated counts whether it was found out who sends a request.
+func (m *metrics) authenticated(err error) {
+	if err != nil {
+		m.authentication.WithLabelValues("failure").Inc()
+		return
+	}
+	m.authentication.WithLabelValues("success").Inc()
+}
+
+// authorized counts a decision. Nobody here forbids: who has nothing to say has no opinion.
+func (m *metrics) authorized(allowed bool) {
+	if allowed {
+		m.authorization.WithLabelValues("allowed").Inc()
+		return
+	}
+	m.authorization.WithLabelValues("no-opinion").Inc()
+}
+
+// checked counts a health check. typ is where it was asked for: livez, readyz, healthz.
+func (m *metrics) checked(name, typ string, err error) {
+	passed, status := 1.0, "success"
+	if err != nil {
+		passed, status = 0, "error"
+	}
+	m.health.WithLabelValues(name, typ).Set(passed)
+	m.healthChecks.WithLabelValues(name, typ, status).Inc()
+}
+
+// stored counts a write to the store, which is named after its last key: what goes with it comes before.
+func (m *metrics) stored(writes []store.Write, took time.Duration) {
+	if len(writes) == 0 {
+		return
+	}
+	w := &writes[len(writes)-1]
+	operation := "update"
+	switch {
+	case w.Value == nil:
+		operation = "delete"
+	case w.Expect == 0:
+		operation = "create"
+	}
+	id, _, _ := strings.Cut(strings.TrimPrefix(w.Key, "/"), "/")
+	resource, group, _ := strings.Cut(id, ".")
+	m.store.WithLabelValues(operation, group, resource).Observe(took.Seconds())
 }
 
 // refuse counts a request that was not begun.
@@ -200,6 +242,7 @@ func (m *metrics) refuse(x measured, code int) {
 type recorder struct {
 	http.ResponseWriter
 	status atomic.Int32
+	size   atomic.Int64 // bytes of the body
 	audit  *audited
 
 	bodyRead bool // the request's body, to its end
@@ -223,7 +266,9 @@ func (w *recorder) WriteHeader(code int) {
 // Write implements http.ResponseWriter.
 func (w *recorder) Write(data []byte) (int, error) {
 	w.begun(http.StatusOK)
-	return w.ResponseWriter.Write(data)
+	n, err := w.ResponseWriter.Write(data)
+	w.size.Add(int64(n))
+	return n, err
 }
 
 // Unwrap lets http.ResponseController reach the connection.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -108,7 +109,9 @@ func (s *Server) admission(r request, verb string, obj, old kind.Object, snap *v
 // them in every view. A *store.ConflictError comes back as it is, with the cache at least where the conflict
 // arose; every other error is ready for the user.
 func (s *Server) commit(ctx context.Context, writes ...store.Write) (revision int64, err error) {
+	began := time.Now()
 	revision, err = s.cfg.Store.Apply(ctx, writes...)
+	s.metrics.stored(writes, time.Since(began))
 	var conflict *store.ConflictError
 	switch {
 	case err == nil:

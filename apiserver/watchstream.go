@@ -94,15 +94,19 @@ func (x *exchange) stream(ctx context.Context, w *watcher, a accepted) {
 // sendEvents sends the events of a watch until it ends.
 func (x *exchange) sendEvents(ctx context.Context, w *watcher, f *framer) {
 	gv := x.req.sentAs().GroupVersion()
-	sent := x.server.metrics.watchEvents.WithLabelValues(gv.Group, gv.Version, x.req.kind.GroupResource().Resource)
+	resource := x.req.kind.GroupResource().Resource
+	sent := x.server.metrics.watchEvents.WithLabelValues(gv.Group, gv.Version, resource)
+	sizes := x.server.metrics.watchSizes.WithLabelValues(gv.Group, gv.Version, resource)
 	for {
 		events, ok := w.next()
 		sent.Add(float64(len(events)))
 		for _, e := range events {
+			before := f.buf.Len()
 			if err := f.add(e); err != nil {
 				x.server.cfg.Log.Error("encode a watch event", "kind", x.req.kind.ID, "error", err)
 				return
 			}
+			sizes.Observe(float64(f.buf.Len() - before))
 			if (f.single || f.buf.Len() >= writeChunk) && !f.flush() {
 				return
 			}
