@@ -11,8 +11,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"sampan/apiserver/auth"
 	"sampan/apiserver/auth/nodeauth"
@@ -103,8 +103,8 @@ func userInfo(u auth.User) authenticationv1.UserInfo {
 
 func (x *exchange) selfSubjectReview(obj kind.Object) error {
 	review := obj.(*authenticationv1.SelfSubjectReview)
+	*review = authenticationv1.SelfSubjectReview{Status: authenticationv1.SelfSubjectReviewStatus{UserInfo: userInfo(x.user)}}
 	review.CreationTimestamp = apiTime(x.server.cfg.Now())
-	review.Status = authenticationv1.SelfSubjectReviewStatus{UserInfo: userInfo(x.user)}
 	return nil
 }
 
@@ -128,9 +128,7 @@ func (x *exchange) tokenReview(obj kind.Object) error {
 
 func (x *exchange) accessReview(obj kind.Object) error {
 	review := obj.(*authorizationv1.SubjectAccessReview)
-	errs := validateSubject(review.Spec)
-	errs = append(errs, validateQuestion(review.Spec.ResourceAttributes, review.Spec.NonResourceAttributes)...)
-	if err := invalidReview("SubjectAccessReview", errs); err != nil {
+	if err := invalidReview("SubjectAccessReview", validateAccessReview(review)); err != nil {
 		return err
 	}
 	review.Status = x.decide(subjectOf(review.Spec), review.Spec.ResourceAttributes, review.Spec.NonResourceAttributes)
@@ -143,16 +141,7 @@ func (x *exchange) localAccessReview(obj kind.Object) error {
 	if review.Namespace == "" {
 		review.Namespace = namespace
 	}
-	errs := validateSubject(spec)
-	errs = append(errs, validateQuestion(spec.ResourceAttributes, spec.NonResourceAttributes)...)
-	path := field.NewPath("spec")
-	if spec.ResourceAttributes != nil && spec.ResourceAttributes.Namespace != review.Namespace {
-		errs = append(errs, field.Invalid(path.Child("resourceAttributes", "namespace"), spec.ResourceAttributes.Namespace, "must match metadata.namespace"))
-	}
-	if spec.NonResourceAttributes != nil {
-		errs = append(errs, field.Invalid(path.Child("nonResourceAttributes"), spec.NonResourceAttributes, "disallowed on this kind of request"))
-	}
-	if err := invalidReview("LocalSubjectAccessReview", errs); err != nil {
+	if err := invalidReview("LocalSubjectAccessReview", validateLocalAccessReview(review)); err != nil {
 		return err
 	}
 	if review.Namespace != namespace {
@@ -164,8 +153,7 @@ func (x *exchange) localAccessReview(obj kind.Object) error {
 
 func (x *exchange) selfAccessReview(obj kind.Object) error {
 	review := obj.(*authorizationv1.SelfSubjectAccessReview)
-	errs := validateQuestion(review.Spec.ResourceAttributes, review.Spec.NonResourceAttributes)
-	if err := invalidReview("SelfSubjectAccessReview", errs); err != nil {
+	if err := invalidReview("SelfSubjectAccessReview", validateSelfAccessReview(review)); err != nil {
 		return err
 	}
 	review.Status = x.decide(x.user, review.Spec.ResourceAttributes, review.Spec.NonResourceAttributes)
@@ -196,7 +184,7 @@ func (x *exchange) selfRulesReview(obj kind.Object) error {
 	if _, node := nodeauth.NodeOf(x.user); node {
 		status.Incomplete, status.EvaluationError = true, "node authorizer does not support user rule resolution"
 	}
-	review.Status = status
+	*review = authorizationv1.SelfSubjectRulesReview{Status: status}
 	return nil
 }
 
@@ -211,7 +199,7 @@ func (x *exchange) decide(user auth.User, resource *authorizationv1.ResourceAttr
 		a.FieldSelector, a.LabelSelector = fieldSelectorText(resource.FieldSelector), labelSelectorText(resource.LabelSelector)
 	}
 	allowed, reason := x.server.cfg.Authorizer(a)
-	return authorizationv1.SubjectAccessReviewStatus{Allowed: allowed, Reason: reason}
+	return authorizationv1.SubjectAccessReviewStatus{Allowed: allowed, Reason: reason, EvaluationError: unreadSelectors(resource)}
 }
 
 func subjectOf(spec authorizationv1.SubjectAccessReviewSpec) auth.User {
@@ -231,8 +219,12 @@ func fieldSelectorText(s *authorizationv1.FieldSelectorAttributes) string {
 	}
 	var parts []string
 	for _, r := range s.Requirements {
-		if r.Operator == metav1.FieldSelectorOpIn && len(r.Values) == 1 {
-			parts = append(parts, r.Key+"="+r.Values[0])
+		switch {
+		case len(r.Values) != 1:
+		case r.Operator == metav1.FieldSelectorOpIn:
+			parts = append(parts, fields.OneTermEqualSelector(r.Key, r.Values[0]).String())
+		case r.Operator == metav1.FieldSelectorOpNotIn:
+			parts = append(parts, fields.OneTermNotEqualSelector(r.Key, r.Values[0]).String())
 		}
 	}
 	if len(parts) > 0 {
@@ -242,45 +234,17 @@ func fieldSelectorText(s *authorizationv1.FieldSelectorAttributes) string {
 }
 
 func labelSelectorText(s *authorizationv1.LabelSelectorAttributes) string {
-	if s == nil || len(s.Requirements) == 0 {
-		if s == nil {
-			return ""
-		}
-		return s.RawSelector
+	if s == nil {
+		return ""
 	}
-	return metav1.FormatLabelSelector(&metav1.LabelSelector{MatchExpressions: s.Requirements})
-}
-
-func validateSubject(spec authorizationv1.SubjectAccessReviewSpec) field.ErrorList {
-	if spec.User != "" || len(spec.Groups) > 0 {
-		return nil
-	}
-	return field.ErrorList{field.Invalid(field.NewPath("spec", "user"), spec.User, "at least one of user or group must be specified")}
-}
-
-func validateQuestion(resource *authorizationv1.ResourceAttributes, path *authorizationv1.NonResourceAttributes) (errs field.ErrorList) {
-	spec := field.NewPath("spec")
-	switch {
-	case resource != nil && path != nil:
-		errs = append(errs, field.Invalid(spec.Child("nonResourceAttributes"), path, "cannot be specified in combination with resourceAttributes"))
-	case resource == nil && path == nil:
-		errs = append(errs, field.Invalid(spec.Child("resourceAttributes"), resource, "exactly one of nonResourceAttributes or resourceAttributes must be specified"))
-	case resource == nil:
-	default:
-		p := spec.Child("resourceAttributes")
-		if s := resource.FieldSelector; s != nil && s.RawSelector != "" && len(s.Requirements) > 0 {
-			errs = append(errs, field.Invalid(p.Child("fieldSelector", "rawSelector"), s.RawSelector, "may not specified at the same time as requirements"))
-		}
-		if s := resource.LabelSelector; s != nil && s.RawSelector != "" && len(s.Requirements) > 0 {
-			errs = append(errs, field.Invalid(p.Child("labelSelector", "rawSelector"), s.RawSelector, "may not specified at the same time as requirements"))
+	var parts []string
+	for _, r := range s.Requirements {
+		if selector, err := metav1.LabelSelectorAsSelector(&metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{r}}); err == nil {
+			parts = append(parts, selector.String())
 		}
 	}
-	return errs
-}
-
-func invalidReview(name string, errs field.ErrorList) error {
-	if len(errs) == 0 {
-		return nil
+	if len(parts) > 0 {
+		return strings.Join(parts, ",")
 	}
-	return invalid(schema.GroupKind{Group: authorizationv1.GroupName, Kind: name}, "", errs)
+	return s.RawSelector
 }

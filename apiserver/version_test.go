@@ -106,7 +106,7 @@ func TestAppliesInBothVersionsShareTheirOwners(t *testing.T) {
 	apply := func(path, body, manager string) error {
 		return c.RESTClient().Patch(types.ApplyYAMLPatchType).AbsPath(path).Param("fieldManager", manager).Body([]byte(body)).Do(ctx).Error()
 	}
-	const spec = `"metadata":{"name":"h"},"spec":{"scaleTargetRef":{"kind":"Deployment","name":"web"},"maxReplicas":%s}}`
+	const spec = `"metadata":{"name":"h"},"spec":{"scaleTargetRef":{"apiVersion":"apps/v1","kind":"Deployment","name":"web"},"maxReplicas":%s}}`
 	body := func(version, max string) string {
 		return `{"apiVersion":"autoscaling/` + version + `","kind":"HorizontalPodAutoscaler",` + strings.ReplaceAll(spec, "%s", max)
 	}

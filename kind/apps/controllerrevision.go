@@ -2,6 +2,7 @@ package apps
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"sampan/kind"
@@ -21,7 +23,9 @@ func ControllerRevision() *kind.Kind {
 		New:     func() *appsv1.ControllerRevision { return new(appsv1.ControllerRevision) },
 		NewList: func() runtime.Object { return new(appsv1.ControllerRevisionList) },
 
-		Validate: validateRevision,
+		Validate: func(r *appsv1.ControllerRevision) field.ErrorList {
+			return append(validateRevision(r), validateData(r)...)
+		},
 		ValidateUpdate: func(r, old *appsv1.ControllerRevision) field.ErrorList {
 			return append(validateRevision(r), apivalidation.ValidateImmutableField(r.Data, old.Data, field.NewPath("data"))...)
 		},
@@ -39,19 +43,29 @@ func ControllerRevision() *kind.Kind {
 }
 
 func validateRevision(r *appsv1.ControllerRevision) field.ErrorList {
-	errs := apivalidation.ValidateNonnegativeField(r.Revision, field.NewPath("revision"))
-	if r.Data.Raw == nil && r.Data.Object == nil {
-		return append(errs, field.Required(field.NewPath("data"), "data is mandatory"))
-	}
-	if r.Data.Raw != nil {
-		var object map[string]any
-		if err := json.Unmarshal(r.Data.Raw, &object); err != nil {
-			errs = append(errs, field.Invalid(field.NewPath("data"), "", "error parsing data: "+err.Error()))
-		} else if object == nil {
-			errs = append(errs, field.Required(field.NewPath("data"), "data is mandatory"))
+	return apivalidation.ValidateNonnegativeField(r.Revision, field.NewPath("revision"))
+}
+
+// validateData checks that a new revision holds a JSON object.
+func validateData(r *appsv1.ControllerRevision) field.ErrorList {
+	path := field.NewPath("data")
+	if r.Data.Raw == nil {
+		if r.Data.Object != nil { // made in this process
+			return nil
 		}
+		return field.ErrorList{field.Required(path, "data is mandatory")}
 	}
-	return errs
+	var value any
+	if err := json.Unmarshal(r.Data.Raw, &value); err != nil {
+		return field.ErrorList{field.Invalid(path, "<value omitted>", fmt.Sprintf("error parsing data: %v", err))}
+	}
+	switch value.(type) {
+	case nil:
+		return field.ErrorList{field.Required(path, "data is mandatory")}
+	case map[string]any:
+		return nil
+	}
+	return field.ErrorList{field.Required(path, "data must be a valid JSON object")}
 }
 
 // controllerText prints the owner as kubectl names things: "statefulset.apps/web".
@@ -60,9 +74,6 @@ func controllerText(r *appsv1.ControllerRevision) string {
 	if ref == nil {
 		return "<none>"
 	}
-	name := strings.ToLower(ref.Kind)
-	if group, _, ok := strings.Cut(ref.APIVersion, "/"); ok {
-		name += "." + group
-	}
-	return name + "/" + ref.Name
+	of := schema.FromAPIVersionAndKind(ref.APIVersion, ref.Kind).GroupKind()
+	return strings.ToLower(of.String()) + "/" + ref.Name
 }

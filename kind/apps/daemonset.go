@@ -29,7 +29,7 @@ func DaemonSet() *kind.Kind {
 		Counted: func(d *appsv1.DaemonSet) any { return &d.Spec },
 		PrepareCreate: func(d *appsv1.DaemonSet) {
 			d.Status = appsv1.DaemonSetStatus{}
-			setTemplateGeneration(d, 1)
+			setTemplateGeneration(d, max(1, templateGeneration(d)))
 		},
 		PrepareUpdate: func(d, old *appsv1.DaemonSet) {
 			d.Status = *old.Status.DeepCopy()
@@ -49,11 +49,15 @@ func DaemonSet() *kind.Kind {
 			return append(validateDaemonSetSpec(&d.Spec, path),
 				apivalidation.ValidateImmutableField(d.Spec.Selector, old.Spec.Selector, path.Child("selector"))...)
 		},
-		Warnings: func(d *appsv1.DaemonSet) []string {
-			return core.PodTemplateWarnings(&d.Spec.Template, field.NewPath("spec", "template"))
+		Warnings: func(d *appsv1.DaemonSet) []string { return templateWarnings(&d.Spec.Template) },
+		UpdateWarnings: func(d, old *appsv1.DaemonSet) []string {
+			return updateWarnings(templateGeneration(d), templateGeneration(old), &d.Spec.Template)
 		},
 
-		PrepareStatus:  func(d, old *appsv1.DaemonSet) { d.Spec = *old.Spec.DeepCopy() },
+		PrepareStatus: func(d, old *appsv1.DaemonSet) {
+			d.Spec = *old.Spec.DeepCopy()
+			setTemplateGeneration(d, templateGeneration(old))
+		},
 		ValidateStatus: validateDaemonSetStatus,
 
 		Columns: daemonSetColumns(),
@@ -97,7 +101,10 @@ func defaultDaemonSet(d *appsv1.DaemonSet) {
 }
 
 func validateDaemonSetSpec(spec *appsv1.DaemonSetSpec, path *field.Path) field.ErrorList {
-	errs := validateSelector(spec.Selector, "daemonset", path.Child("selector"))
+	var errs field.ErrorList
+	if spec.Selector != nil { // none selects nothing, and so not the template
+		errs = validateSelector(spec.Selector, "daemonset", path.Child("selector"))
+	}
 	errs = append(errs, core.ValidateSelectedTemplate(&spec.Template, spec.Selector, "DaemonSet", path.Child("template"))...)
 	errs = append(errs, core.NonNegative(path.Child("minReadySeconds"), &spec.MinReadySeconds)...)
 	errs = append(errs, validateDaemonSetStrategy(&spec.UpdateStrategy, path.Child("updateStrategy"))...)
@@ -114,7 +121,7 @@ func validateDaemonSetStrategy(s *appsv1.DaemonSetUpdateStrategy, path *field.Pa
 			return field.ErrorList{field.Required(rolling, "")}
 		}
 	default:
-		return field.ErrorList{field.NotSupported(path, s.Type,
+		return field.ErrorList{field.NotSupported(path, s,
 			[]appsv1.DaemonSetUpdateStrategyType{appsv1.RollingUpdateDaemonSetStrategyType, appsv1.OnDeleteDaemonSetStrategyType})}
 	}
 	unavailable, surge := *s.RollingUpdate.MaxUnavailable, *s.RollingUpdate.MaxSurge
@@ -143,10 +150,7 @@ func validateDaemonSetStatus(d, old *appsv1.DaemonSet) field.ErrorList {
 	}
 	errs = append(errs, core.NonNegative(path.Child("observedGeneration"), &s.ObservedGeneration)...)
 	errs = append(errs, core.NonNegative(path.Child("collisionCount"), s.CollisionCount)...)
-	if c, was := s.CollisionCount, old.Status.CollisionCount; c != nil && was != nil && *c < *was {
-		errs = append(errs, field.Invalid(path.Child("collisionCount"), *c, "cannot be decremented"))
-	}
-	return errs
+	return append(errs, neverDecremented(path.Child("collisionCount"), s.CollisionCount, old.Status.CollisionCount)...)
 }
 
 func daemonSetColumns() []metav1.TableColumnDefinition {

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"sampan/kind"
@@ -46,7 +47,10 @@ func Deployment() *kind.Kind {
 		},
 
 		Warnings: func(d *appsv1.Deployment) []string {
-			return core.PodTemplateWarnings(&d.Spec.Template, field.NewPath("spec", "template"))
+			return append(core.HostNameWarnings(d.Name), templateWarnings(&d.Spec.Template)...)
+		},
+		UpdateWarnings: func(d, old *appsv1.Deployment) []string {
+			return updateWarnings(d.Generation, old.Generation, &d.Spec.Template)
 		},
 
 		PrepareStatus: func(d, old *appsv1.Deployment) {
@@ -102,8 +106,7 @@ func defaultDeployment(d *appsv1.Deployment) {
 
 func validateDeploymentSpec(spec *appsv1.DeploymentSpec, path *field.Path) field.ErrorList {
 	errs := core.NonNegative(path.Child("replicas"), spec.Replicas)
-	errs = append(errs, validateSelector(spec.Selector, "deployment", path.Child("selector"))...)
-	errs = append(errs, core.ValidateSelectedTemplate(&spec.Template, spec.Selector, "Deployment", path.Child("template"))...)
+	errs = append(errs, validateSelected(spec.Selector, &spec.Template, path)...)
 	errs = append(errs, validateStrategy(&spec.Strategy, path.Child("strategy"))...)
 	errs = append(errs, core.NonNegative(path.Child("minReadySeconds"), &spec.MinReadySeconds)...)
 	errs = append(errs, core.NonNegative(path.Child("revisionHistoryLimit"), spec.RevisionHistoryLimit)...)
@@ -129,7 +132,7 @@ func validateStrategy(s *appsv1.DeploymentStrategy, path *field.Path) field.Erro
 			return field.ErrorList{field.Required(rolling, "this should be defaulted and never be nil")}
 		}
 	default:
-		return field.ErrorList{field.NotSupported(path.Child("type"), s.Type,
+		return field.ErrorList{field.NotSupported(path, s,
 			[]appsv1.DeploymentStrategyType{appsv1.RecreateDeploymentStrategyType, appsv1.RollingUpdateDeploymentStrategyType})}
 	}
 	unavailable, surge := *s.RollingUpdate.MaxUnavailable, *s.RollingUpdate.MaxSurge
@@ -141,12 +144,12 @@ func validateStrategy(s *appsv1.DeploymentStrategy, path *field.Path) field.Erro
 	return append(errs, atMostAll(rolling.Child("maxUnavailable"), unavailable)...)
 }
 
+// isZero says whether a number of pods is none. What is no number is none, too, and refused elsewhere.
 func isZero(v intstr.IntOrString) bool {
-	if v.Type == intstr.String {
-		n, err := strconv.Atoi(strings.TrimSuffix(v.StrVal, "%"))
-		return err == nil && n == 0
+	if v.Type == intstr.String && len(validation.IsValidPercent(v.StrVal)) == 0 {
+		return strings.Trim(v.StrVal, "0") == "%"
 	}
-	return v.IntVal == 0
+	return v.IntValue() == 0
 }
 
 func atMostAll(path *field.Path, v intstr.IntOrString) field.ErrorList {
@@ -169,25 +172,21 @@ func validateDeploymentStatus(d, old *appsv1.Deployment) field.ErrorList {
 	if s.AvailableReplicas > s.ReadyReplicas {
 		errs = append(errs, field.Invalid(path.Child("availableReplicas"), s.AvailableReplicas, "cannot be greater than readyReplicas"))
 	}
-	if c, was := s.CollisionCount, old.Status.CollisionCount; was != nil {
-		switch {
-		case c == nil:
-			errs = append(errs, field.Invalid(path.Child("collisionCount"), c, "cannot be set to nil"))
-		case *c < *was:
-			errs = append(errs, field.Invalid(path.Child("collisionCount"), *c, "cannot be decremented"))
-		}
-	}
-	return errs
+	return append(errs, neverDecremented(path.Child("collisionCount"), s.CollisionCount, old.Status.CollisionCount)...)
 }
 
 func deploymentRow(d *appsv1.Deployment, now time.Time) []any {
 	names, images := core.ContainerCells(&d.Spec.Template.Spec)
+	selector := "<invalid>"
+	if s, err := metav1.LabelSelectorAsSelector(d.Spec.Selector); err == nil {
+		selector = s.String()
+	}
 	return []any{
 		d.Name,
 		fmt.Sprintf("%d/%d", d.Status.ReadyReplicas, number(d.Spec.Replicas)),
 		int64(d.Status.UpdatedReplicas),
 		int64(d.Status.AvailableReplicas),
 		kind.Age(d, now),
-		names, images, metav1.FormatLabelSelector(d.Spec.Selector),
+		names, images, selector,
 	}
 }

@@ -43,7 +43,10 @@ func ReplicaSet() *kind.Kind {
 		},
 
 		Warnings: func(rs *appsv1.ReplicaSet) []string {
-			return core.PodTemplateWarnings(&rs.Spec.Template, field.NewPath("spec", "template"))
+			return append(core.HostNameWarnings(rs.Name), templateWarnings(&rs.Spec.Template)...)
+		},
+		UpdateWarnings: func(rs, old *appsv1.ReplicaSet) []string {
+			return updateWarnings(rs.Generation, old.Generation, &rs.Spec.Template)
 		},
 
 		PrepareStatus:  func(rs, old *appsv1.ReplicaSet) { rs.Spec = *old.Spec.DeepCopy() },
@@ -71,8 +74,7 @@ func ReplicaSet() *kind.Kind {
 func validateReplicaSetSpec(spec *appsv1.ReplicaSetSpec, path *field.Path) field.ErrorList {
 	errs := core.NonNegative(path.Child("replicas"), spec.Replicas)
 	errs = append(errs, core.NonNegative(path.Child("minReadySeconds"), &spec.MinReadySeconds)...)
-	errs = append(errs, validateSelector(spec.Selector, "replicaset", path.Child("selector"))...)
-	return append(errs, core.ValidateSelectedTemplate(&spec.Template, spec.Selector, "ReplicaSet", path.Child("template"))...)
+	return append(errs, validateSelected(spec.Selector, &spec.Template, path)...)
 }
 
 func validateReplicaSetStatus(rs, _ *appsv1.ReplicaSet) field.ErrorList {

@@ -1,12 +1,14 @@
 package apps
 
 import (
+	corev1 "k8s.io/api/core/v1"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metavalidation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"sampan/kind"
+	"sampan/kind/core"
 )
 
 // validateSelector checks the selector of a workload. An empty one would select every pod of the namespace.
@@ -19,6 +21,37 @@ func validateSelector(selector *metav1.LabelSelector, workload string, path *fie
 		errs = append(errs, field.Invalid(path, selector, "empty selector is invalid for "+workload))
 	}
 	return errs
+}
+
+// validateSelected checks the selector of a Deployment or ReplicaSet and the template that it must select. The words
+// are the same for both kinds, as upstream's are.
+func validateSelected(selector *metav1.LabelSelector, template *corev1.PodTemplateSpec, path *field.Path) field.ErrorList {
+	errs := validateSelector(selector, "deployment", path.Child("selector"))
+	if _, err := metav1.LabelSelectorAsSelector(selector); err != nil {
+		return append(errs, field.Invalid(path.Child("selector"), selector, "invalid label selector"))
+	}
+	return append(errs, core.ValidateSelectedTemplate(template, selector, "ReplicaSet", path.Child("template"))...)
+}
+
+// templateWarnings are those of a workload's pod template.
+func templateWarnings(template *corev1.PodTemplateSpec) []string {
+	return core.PodTemplateWarnings(template, field.NewPath("spec", "template"))
+}
+
+// updateWarnings are templateWarnings, unless the generation has stayed: who leaves a template alone has been warned.
+func updateWarnings(generation, old int64, template *corev1.PodTemplateSpec) []string {
+	if generation == old {
+		return nil
+	}
+	return templateWarnings(template)
+}
+
+// neverDecremented checks the number of times that a controller met a foreign object under a name of its choice.
+func neverDecremented(path *field.Path, count, old *int32) field.ErrorList {
+	if old == nil || count != nil && *count >= *old {
+		return nil
+	}
+	return field.ErrorList{field.Invalid(path, number(count), "cannot be decremented")}
 }
 
 // count is a number in a status, with its field's name.

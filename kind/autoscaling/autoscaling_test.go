@@ -94,8 +94,8 @@ func TestValidation(t *testing.T) {
 		want  []string
 	}{
 		{`{}`, nil},
-		{`{spec: {minReplicas: 0}}`, []string{"spec.minReplicas: Invalid value: 0: must be greater than or equal to 1"}},
-		{`{spec: {maxReplicas: 0}}`, []string{"spec.maxReplicas: Invalid value: 0: must be greater than 0", "spec.maxReplicas: Invalid value: 0: must be greater than or equal to `minReplicas`"}},
+		{`{spec: {minReplicas: 0}}`, []string{"spec.metrics: Forbidden: must specify at least one Object or External metric to support scaling to zero replicas"}},
+		{`{spec: {maxReplicas: 0}}`, []string{"spec.maxReplicas: Required value", "spec.maxReplicas: Invalid value: 0: must be greater than or equal to `minReplicas`"}},
 		{`{spec: {minReplicas: 7}}`, []string{"spec.maxReplicas: Invalid value: 5: must be greater than or equal to `minReplicas`"}},
 		{`{spec: {scaleTargetRef: {name: ""}}}`, []string{"spec.scaleTargetRef.name: Required value"}},
 		{`{spec: {scaleTargetRef: {kind: a/b}}}`, []string{`spec.scaleTargetRef.kind: Invalid value: "a/b": may not contain '/'`}},
@@ -118,6 +118,68 @@ func TestValidation(t *testing.T) {
 		t.Run(c.patch, func(t *testing.T) {
 			kindtest.Check(t, kindtest.Create(t, autoscaling.HorizontalPodAutoscaler(), hpa, c.patch), c.want...)
 		})
+	}
+}
+
+func TestMetricRules(t *testing.T) {
+	metric := func(text string) string { return `{spec: {metrics: [` + text + `]}}` }
+	const at = "spec.metrics[0]"
+	const cpu = `target: {type: Utilization, averageUtilization: 60}`
+	for _, c := range []struct {
+		patch string
+		want  []string
+	}{
+		{metric(`{}`), []string{at + ".type: Required value: must specify a metric source type", at + `.type: Unsupported value: "": supported values: "ContainerResource", "External", "Object", "Pods", "Resource"`}},
+		{metric(`{type: Resource, resource: {name: cpu, ` + cpu + `}, pods: {metric: {name: ""}}}`), []string{
+			at + ".pods: Forbidden: must populate the given metric source only", at + ".pods.metric.name: Required value: must specify a metric name", at + ".pods.target.type: Required value: must specify a metric target type",
+			at + `.pods.target.type: Invalid value: "": must be either Utilization, Value, or AverageValue`, at + ".pods.target.averageValue: Required value: must specify a positive target averageValue"}},
+		{metric(`{type: Pods, pods: {metric: {name: a/b}, target: {type: AverageValue, averageValue: "0"}}}`), []string{
+			at + `.pods.metric.name: Invalid value: "a/b": may not contain '/'`, at + `.pods.target.averageValue: Invalid value: "0": must be positive`}},
+		{metric(`{type: Object, object: {describedObject: {kind: Service, name: "", apiVersion: a/b/c}, metric: {name: m}, target: {type: Value}}}`), []string{
+			at + ".object.describedObject.name: Required value", at + `.object.describedObject.apiVersion: Invalid value: "a/b/c": unexpected GroupVersion string: a/b/c`,
+			at + ".object.target.averageValue: Required value: must set either a target value or averageValue"}},
+		{metric(`{type: External, external: {metric: {name: m}, target: {type: Value, value: "-1"}}}`), []string{at + `.external.target.value: Invalid value: "-1": must be positive`}},
+		{metric(`{type: External, external: {metric: {name: m}, target: {type: Value}}}`), []string{at + ".external.target.averageValue: Required value: must set either a target value for metric or a per-pod target"}},
+		{metric(`{type: Resource, resource: {name: "", target: {type: Utilization, averageUtilization: 1, averageValue: "1"}}}`), []string{
+			at + ".resource.name: Required value: must specify a resource name", at + ".resource.target.averageValue: Forbidden: may not set both a target raw value and a target utilization"}},
+		{metric(`{type: ContainerResource, containerResource: {name: "", container: "", ` + cpu + `}}`), []string{
+			at + ".containerResource.name: Required value: must specify a resource name", at + ".containerResource.container: Required value: must specify a container"}},
+		{metric(`{type: ContainerResource, containerResource: {name: "a b", container: A, ` + cpu + `}}`), []string{
+			at + `.containerResource.name: Invalid value: "a b": name part must consist of`, at + `.containerResource.name: Invalid value: "a b": must be a standard resource for containers`, at + `.containerResource.container: Invalid value: "A"`}},
+		{`{spec: {minReplicas: 0, metrics: [{type: External, external: {metric: {name: m}, target: {type: Value, value: "1"}}}]}}`, nil},
+		{`{spec: {minReplicas: -1, maxReplicas: -2}}`, []string{"spec.minReplicas: Invalid value: -1: must be greater than or equal to 0",
+			"spec.maxReplicas: Invalid value: -2: must be greater than or equal to 1", "spec.maxReplicas: Invalid value: -2: must be greater than or equal to `minReplicas`"}},
+		{`{spec: {behavior: {scaleUp: {policies: [], stabilizationWindowSeconds: -1, tolerance: "-1"}, scaleDown: {selectPolicy: "", policies: [{type: Odd, value: 1, periodSeconds: 0}]}}}}`, []string{
+			"spec.behavior.scaleUp.policies: Required value: must specify at least one Policy", "spec.behavior.scaleUp.stabilizationWindowSeconds: Invalid value: -1: must be greater than or equal to zero",
+			`spec.behavior.scaleUp.tolerance: Invalid value: "-1": must be greater than or equal to 0`, `spec.behavior.scaleDown.selectPolicy: Unsupported value: "": supported values: "Disabled", "Max", "Min"`,
+			`spec.behavior.scaleDown.policies[0].type: Unsupported value: "Odd": supported values: "Percent", "Pods"`, "spec.behavior.scaleDown.policies[0].periodSeconds: Invalid value: 0: must be greater than zero"}},
+	} {
+		t.Run(c.patch, func(t *testing.T) {
+			kindtest.Check(t, kindtest.Create(t, autoscaling.HorizontalPodAutoscaler(), hpa, c.patch), c.want...)
+		})
+	}
+}
+
+func TestTargetsNameTheirGroup(t *testing.T) {
+	k := autoscaling.HorizontalPodAutoscaler()
+	const bare = `{spec: {scaleTargetRef: {apiVersion: null}}}`
+	const missing = `spec.scaleTargetRef.apiVersion: Invalid value: "": apiVersion must specify API group`
+	kindtest.Check(t, kindtest.Create(t, k, hpa, bare), missing)
+	kindtest.Check(t, kindtest.Create(t, k, hpa, `{spec: {scaleTargetRef: {apiVersion: v1, kind: ReplicationController}}}`))
+	kindtest.Check(t, kindtest.Create(t, k, hpa, `{spec: {scaleTargetRef: {apiVersion: a/b/c}}}`), `spec.scaleTargetRef.apiVersion: Invalid value: "a/b/c": unexpected GroupVersion string: a/b/c`)
+	old := kindtest.Created(t, k, hpa, bare) // of the time before the rule
+	_, errs := kindtest.Update(t, k, old, `{spec: {maxReplicas: 9}}`)
+	kindtest.Check(t, errs)
+	_, errs = kindtest.Update(t, k, old, `{spec: {scaleTargetRef: {kind: StatefulSet}}}`)
+	kindtest.Check(t, errs, missing)
+}
+
+func TestStatus(t *testing.T) {
+	k := autoscaling.HorizontalPodAutoscaler()
+	next, errs := kindtest.UpdateStatus(t, k, kindtest.Created(t, k, hpa), `{spec: {maxReplicas: 9}, status: {currentReplicas: -1, desiredReplicas: -1, conditions: [{type: X, status: "True", observedGeneration: -1}]}}`)
+	kindtest.Check(t, errs, "status.currentReplicas: Invalid value: -1", "status.desiredReplicas: Invalid value: -1", "status.conditions[0].observedGeneration: Invalid value: -1")
+	if next.(*autoscalingv2.HorizontalPodAutoscaler).Spec.MaxReplicas != 5 {
+		t.Error("a status update changed the spec")
 	}
 }
 
@@ -167,6 +229,30 @@ func TestUnreadableAnnotationsOfVersion1AreDropped(t *testing.T) {
 	stored := v.Stored(shown).(*autoscalingv2.HorizontalPodAutoscaler)
 	if len(stored.Spec.Metrics) != 0 || stored.Spec.Behavior != nil || len(stored.Annotations) != 1 {
 		t.Errorf("%+v %v", stored.Spec, stored.Annotations)
+	}
+}
+
+func TestTargetsOfEachKind(t *testing.T) {
+	k := autoscaling.HorizontalPodAutoscaler()
+	for _, c := range []struct{ metric, status, want string }{
+		{`{type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 80}}}`, `{type: Resource, resource: {name: cpu, current: {averageUtilization: 10}}}`, "cpu: 10%/80%"},
+		{`{type: Resource, resource: {name: memory, target: {type: AverageValue, averageValue: 1Gi}}}`, `{type: Resource, resource: {name: memory, current: {averageValue: 1Mi}}}`, "memory: 1Mi/1Gi"},
+		{`{type: ContainerResource, containerResource: {name: cpu, container: c, target: {type: Utilization, averageUtilization: 80}}}`, `{type: X}`, "cpu: <unknown>/80%"},
+		{`{type: ContainerResource, containerResource: {name: cpu, container: c, target: {type: AverageValue, averageValue: "2"}}}`, `{type: ContainerResource, containerResource: {name: cpu, container: c, current: {averageValue: "1"}}}`, "cpu: 1/2"},
+		{`{type: Pods, pods: {metric: {name: m}, target: {type: AverageValue, averageValue: "2"}}}`, `{type: Pods, pods: {metric: {name: m}, current: {averageValue: "1"}}}`, "1/2"},
+		{`{type: Object, object: {describedObject: {kind: K, name: n}, metric: {name: m}, target: {type: AverageValue, averageValue: "2"}}}`, `{type: X}`, "<unknown>/2 (avg)"},
+		{`{type: Object, object: {describedObject: {kind: K, name: n}, metric: {name: m}, target: {type: Value, value: "2"}}}`, `{type: Object, object: {describedObject: {kind: K, name: n}, metric: {name: m}, current: {value: "1"}}}`, "1/2"},
+		{`{type: External, external: {metric: {name: m}, target: {type: AverageValue, averageValue: "2"}}}`, `{type: External, external: {metric: {name: m}, current: {averageValue: "1"}}}`, "1/2 (avg)"},
+		{`{type: External, external: {metric: {name: m}, target: {type: Value, value: "2"}}}`, `{type: External, external: {metric: {name: m}, current: {value: "1"}}}`, "1/2"},
+		{`{type: Odd}`, `{type: Odd}`, "<unknown type>"},
+	} {
+		obj := kindtest.Parse(t, k, hpa, `{spec: {metrics: [`+c.metric+`]}, status: {currentMetrics: [`+c.status+`]}}`)
+		if have := k.Row(obj, kindtest.Now())[2]; have != c.want {
+			t.Errorf("%s: %v, want %s", c.metric, have, c.want)
+		}
+	}
+	if have := k.Row(kindtest.Parse(t, k, hpa), kindtest.Now()); have[2] != "<none>" || have[3] != "<unset>" {
+		t.Errorf("without metrics and a minimum: %v", have)
 	}
 }
 

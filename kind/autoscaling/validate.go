@@ -1,12 +1,14 @@
 package autoscaling
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
-	"k8s.io/apimachinery/pkg/api/resource"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	pathvalidation "k8s.io/apimachinery/pkg/api/validation/path"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"sampan/kind/core"
@@ -18,32 +20,59 @@ const (
 	maxWindowSeconds = 3600
 )
 
+// rules are what differs between checks of new and of changed autoscalers.
+type rules struct {
+	targetVersion version // what the target's apiVersion may be
+	metricVersion version // the same for objects that metrics describe
+}
+
+// version says how strict an apiVersion is checked.
+type version int
+
+const (
+	withGroup version = iota // well-formed and not of the core group, whose kinds cannot be scaled
+	anyGroup
+	unchecked
+)
+
 func validateAutoscaler(h *autoscalingv2.HorizontalPodAutoscaler) field.ErrorList {
-	return validateSpec(&h.Spec, field.NewPath("spec"), 1)
+	r := rules{targetVersion: withGroup, metricVersion: anyGroup}
+	if h.Spec.ScaleTargetRef.Kind == "ReplicationController" {
+		r.targetVersion = anyGroup // but this one
+	}
+	return validateSpec(&h.Spec, field.NewPath("spec"), r)
 }
 
-// validateAutoscalerUpdate lets an autoscaler that may scale to zero stay so.
+// validateAutoscalerUpdate bears with references that were accepted when apiVersions were not checked.
 func validateAutoscalerUpdate(h, old *autoscalingv2.HorizontalPodAutoscaler) field.ErrorList {
-	least := int32(1)
-	if old.Spec.MinReplicas != nil && *old.Spec.MinReplicas == 0 {
-		least = 0
+	r := rules{targetVersion: withGroup, metricVersion: anyGroup}
+	is, was := h.Spec.ScaleTargetRef, old.Spec.ScaleTargetRef
+	switch {
+	case is.APIVersion == was.APIVersion && is.Kind == was.Kind:
+		r.targetVersion = unchecked
+	case is.Kind == "ReplicationController":
+		r.targetVersion = anyGroup
 	}
-	return validateSpec(&h.Spec, field.NewPath("spec"), least)
+	for _, m := range old.Spec.Metrics {
+		if m.Type == autoscalingv2.ObjectMetricSourceType && m.Object != nil && checkVersion(m.Object.DescribedObject.APIVersion, anyGroup) != nil {
+			r.metricVersion = unchecked
+		}
+	}
+	return validateSpec(&h.Spec, field.NewPath("spec"), r)
 }
 
-func validateSpec(spec *autoscalingv2.HorizontalPodAutoscalerSpec, path *field.Path, least int32) field.ErrorList {
-	var errs field.ErrorList
-	if n := spec.MinReplicas; n != nil && *n < least {
-		errs = append(errs, field.Invalid(path.Child("minReplicas"), *n, fmt.Sprintf("must be greater than or equal to %d", least)))
-	}
-	if spec.MaxReplicas < 1 {
-		errs = append(errs, field.Invalid(path.Child("maxReplicas"), spec.MaxReplicas, "must be greater than 0"))
+func validateSpec(spec *autoscalingv2.HorizontalPodAutoscalerSpec, path *field.Path, r rules) field.ErrorList {
+	errs := core.NonNegative(path.Child("minReplicas"), spec.MinReplicas)
+	if n := spec.MaxReplicas; n == 0 {
+		errs = append(errs, field.Required(path.Child("maxReplicas"), ""))
+	} else if n < 0 {
+		errs = append(errs, field.Invalid(path.Child("maxReplicas"), n, "must be greater than or equal to 1"))
 	}
 	if n := spec.MinReplicas; n != nil && spec.MaxReplicas < *n {
 		errs = append(errs, field.Invalid(path.Child("maxReplicas"), spec.MaxReplicas, "must be greater than or equal to `minReplicas`"))
 	}
-	errs = append(errs, validateReference(spec.ScaleTargetRef, path.Child("scaleTargetRef"))...)
-	errs = append(errs, validateMetrics(spec, path.Child("metrics"), least)...)
+	errs = append(errs, validateReference(spec.ScaleTargetRef, path.Child("scaleTargetRef"), r.targetVersion)...)
+	errs = append(errs, validateMetrics(spec, path.Child("metrics"), r.metricVersion)...)
 	if b := spec.Behavior; b != nil {
 		errs = append(errs, validateRules(b.ScaleUp, path.Child("behavior", "scaleUp"))...)
 		errs = append(errs, validateRules(b.ScaleDown, path.Child("behavior", "scaleDown"))...)
@@ -51,7 +80,7 @@ func validateSpec(spec *autoscalingv2.HorizontalPodAutoscalerSpec, path *field.P
 	return errs
 }
 
-func validateReference(ref autoscalingv2.CrossVersionObjectReference, path *field.Path) field.ErrorList {
+func validateReference(ref autoscalingv2.CrossVersionObjectReference, path *field.Path, v version) field.ErrorList {
 	var errs field.ErrorList
 	for _, f := range []struct{ name, value string }{{"kind", ref.Kind}, {"name", ref.Name}} {
 		if f.value == "" {
@@ -62,149 +91,34 @@ func validateReference(ref autoscalingv2.CrossVersionObjectReference, path *fiel
 			errs = append(errs, field.Invalid(path.Child(f.name), f.value, msg))
 		}
 	}
+	if err := checkVersion(ref.APIVersion, v); err != nil {
+		errs = append(errs, field.Invalid(path.Child("apiVersion"), ref.APIVersion, err.Error()))
+	}
 	return errs
 }
 
-func validateMetrics(spec *autoscalingv2.HorizontalPodAutoscalerSpec, path *field.Path, least int32) field.ErrorList {
+func checkVersion(apiVersion string, v version) error {
+	if v == unchecked {
+		return nil
+	}
+	gv, err := schema.ParseGroupVersion(apiVersion)
+	if err == nil && v == withGroup && gv.Group == "" {
+		err = errors.New("apiVersion must specify API group")
+	}
+	return err
+}
+
+func validateMetrics(spec *autoscalingv2.HorizontalPodAutoscalerSpec, path *field.Path, v version) field.ErrorList {
 	var errs field.ErrorList
 	outside := false
 	for i := range spec.Metrics {
 		m := &spec.Metrics[i]
-		errs = append(errs, validateMetric(m, path.Index(i))...)
+		errs = append(errs, validateMetric(m, path.Index(i), v)...)
 		outside = outside || m.Type == autoscalingv2.ObjectMetricSourceType || m.Type == autoscalingv2.ExternalMetricSourceType
 	}
 	// Without a pod there is nothing to measure but what is outside of pods.
-	if least == 0 && spec.MinReplicas != nil && *spec.MinReplicas == 0 && !outside {
+	if spec.MinReplicas != nil && *spec.MinReplicas == 0 && !outside {
 		errs = append(errs, field.Forbidden(path, "must specify at least one Object or External metric to support scaling to zero replicas"))
-	}
-	return errs
-}
-
-func validateMetric(m *autoscalingv2.MetricSpec, path *field.Path) field.ErrorList {
-	if m.Type == "" {
-		return field.ErrorList{field.Required(path.Child("type"), "must specify a metric source type")}
-	}
-	sources := []struct {
-		typ  autoscalingv2.MetricSourceType
-		name string
-		set  bool
-	}{
-		{autoscalingv2.ObjectMetricSourceType, "object", m.Object != nil},
-		{autoscalingv2.PodsMetricSourceType, "pods", m.Pods != nil},
-		{autoscalingv2.ResourceMetricSourceType, "resource", m.Resource != nil},
-		{autoscalingv2.ExternalMetricSourceType, "external", m.External != nil},
-		{autoscalingv2.ContainerResourceMetricSourceType, "containerResource", m.ContainerResource != nil},
-	}
-	var errs field.ErrorList
-	known, expected := false, ""
-	var types []autoscalingv2.MetricSourceType
-	for _, s := range sources {
-		types = append(types, s.typ)
-		if s.typ == m.Type {
-			known, expected = true, s.name
-			if !s.set {
-				errs = append(errs, field.Required(path.Child(s.name), "must populate information for the given metric source"))
-			}
-		}
-	}
-	if !known {
-		return field.ErrorList{field.NotSupported(path.Child("type"), m.Type, types)}
-	}
-	for _, s := range sources {
-		if s.set && s.name != expected {
-			errs = append(errs, field.Forbidden(path.Child(s.name), "must populate the given metric source only"))
-		}
-	}
-	if s := m.Object; s != nil {
-		p := path.Child("object")
-		errs = append(errs, validateReference(s.DescribedObject, p.Child("describedObject"))...)
-		errs = append(errs, validateIdentifier(s.Metric, p.Child("metric"))...)
-		errs = append(errs, validateTarget(s.Target, p.Child("target"))...)
-		errs = append(errs, oneOfTwo(s.Target.Value == nil && s.Target.AverageValue == nil, p.Child("target", "averageValue"), "must set either a target value or averageValue")...)
-	}
-	if s := m.External; s != nil {
-		p := path.Child("external")
-		errs = append(errs, validateIdentifier(s.Metric, p.Child("metric"))...)
-		errs = append(errs, validateTarget(s.Target, p.Child("target"))...)
-		errs = append(errs, oneOfTwo(s.Target.Value == nil && s.Target.AverageValue == nil, p.Child("target", "averageValue"), "must set either a target value for metric or a per-pod target")...)
-		if s.Target.Value != nil && s.Target.AverageValue != nil {
-			errs = append(errs, field.Forbidden(p.Child("target", "value"), "may not set both a target value for metric and a per-pod target"))
-		}
-	}
-	if s := m.Pods; s != nil {
-		p := path.Child("pods")
-		errs = append(errs, validateIdentifier(s.Metric, p.Child("metric"))...)
-		errs = append(errs, validateTarget(s.Target, p.Child("target"))...)
-		if s.Target.AverageValue == nil || s.Target.AverageValue.Sign() != 1 {
-			errs = append(errs, field.Required(p.Child("target", "averageValue"), "must specify a positive target averageValue"))
-		}
-	}
-	if s := m.ContainerResource; s != nil {
-		p := path.Child("containerResource")
-		if s.Container == "" {
-			errs = append(errs, field.Required(p.Child("container"), "must specify a container name"))
-		}
-		errs = append(errs, validateResourceTarget(string(s.Name), s.Target, p)...)
-	}
-	if s := m.Resource; s != nil {
-		errs = append(errs, validateResourceTarget(string(s.Name), s.Target, path.Child("resource"))...)
-	}
-	return errs
-}
-
-func oneOfTwo(missing bool, path *field.Path, text string) field.ErrorList {
-	if missing {
-		return field.ErrorList{field.Required(path, text)}
-	}
-	return nil
-}
-
-func validateResourceTarget(name string, t autoscalingv2.MetricTarget, path *field.Path) field.ErrorList {
-	var errs field.ErrorList
-	if name == "" {
-		errs = append(errs, field.Required(path.Child("name"), "must specify a resource name"))
-	}
-	errs = append(errs, validateTarget(t, path.Child("target"))...)
-	if t.AverageUtilization == nil && t.AverageValue == nil {
-		errs = append(errs, field.Required(path.Child("target", "averageUtilization"), "must set either a target raw value or a target utilization"))
-	}
-	if t.AverageUtilization != nil && t.AverageValue != nil {
-		errs = append(errs, field.Forbidden(path.Child("target", "averageValue"), "may not set both a target raw value and a target utilization"))
-	}
-	return errs
-}
-
-func validateIdentifier(id autoscalingv2.MetricIdentifier, path *field.Path) field.ErrorList {
-	if id.Name == "" {
-		return field.ErrorList{field.Required(path.Child("name"), "must specify a metric name")}
-	}
-	var errs field.ErrorList
-	for _, msg := range pathvalidation.IsValidPathSegmentName(id.Name) {
-		errs = append(errs, field.Invalid(path.Child("name"), id.Name, msg))
-	}
-	return errs
-}
-
-func validateTarget(t autoscalingv2.MetricTarget, path *field.Path) field.ErrorList {
-	var errs field.ErrorList
-	if t.Type == "" {
-		errs = append(errs, field.Required(path.Child("type"), "must specify a metric target type"))
-	}
-	switch t.Type {
-	case "", autoscalingv2.UtilizationMetricType, autoscalingv2.ValueMetricType, autoscalingv2.AverageValueMetricType:
-	default:
-		errs = append(errs, field.Invalid(path.Child("type"), t.Type, "must be either Utilization, Value, or AverageValue"))
-	}
-	for _, f := range []struct {
-		name string
-		q    *resource.Quantity
-	}{{"value", t.Value}, {"averageValue", t.AverageValue}} {
-		if f.q != nil && f.q.Sign() != 1 {
-			errs = append(errs, field.Invalid(path.Child(f.name), text(f.q), "must be positive"))
-		}
-	}
-	if t.AverageUtilization != nil && *t.AverageUtilization < 1 {
-		errs = append(errs, field.Invalid(path.Child("averageUtilization"), t.AverageUtilization, "must be greater than 0"))
 	}
 	return errs
 }
@@ -220,8 +134,10 @@ func validateRules(r *autoscalingv2.HPAScalingRules, path *field.Path) field.Err
 		errs = append(errs, field.Invalid(path.Child("stabilizationWindowSeconds"), *w, fmt.Sprintf("must be less than or equal to %v", maxWindowSeconds)))
 	}
 	if p := r.SelectPolicy; p != nil {
-		errs = append(errs, core.OneOf(path.Child("selectPolicy"), *p,
-			autoscalingv2.DisabledPolicySelect, autoscalingv2.MaxChangePolicySelect, autoscalingv2.MinChangePolicySelect)...)
+		known := []autoscalingv2.ScalingPolicySelect{autoscalingv2.DisabledPolicySelect, autoscalingv2.MaxChangePolicySelect, autoscalingv2.MinChangePolicySelect}
+		if !slices.Contains(known, *p) {
+			errs = append(errs, field.NotSupported(path.Child("selectPolicy"), *p, known))
+		}
 	}
 	if r.Tolerance != nil && r.Tolerance.Sign() < 0 {
 		errs = append(errs, field.Invalid(path.Child("tolerance"), text(r.Tolerance), apivalidation.IsNegativeErrorMsg))
@@ -251,5 +167,8 @@ func validateRules(r *autoscalingv2.HPAScalingRules, path *field.Path) field.Err
 func validateAutoscalerStatus(h, _ *autoscalingv2.HorizontalPodAutoscaler) field.ErrorList {
 	path, s := field.NewPath("status"), &h.Status
 	errs := core.NonNegative(path.Child("currentReplicas"), &s.CurrentReplicas)
+	for i := range s.Conditions {
+		errs = append(errs, core.NonNegative(path.Child("conditions").Index(i).Child("observedGeneration"), s.Conditions[i].ObservedGeneration)...)
+	}
 	return append(errs, core.NonNegative(path.Child("desiredReplicas"), &s.DesiredReplicas)...)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 
@@ -31,14 +32,24 @@ func Job() *kind.Kind {
 		Counted: func(j *batchv1.Job) any { return &j.Spec },
 		PrepareCreate: func(j *batchv1.Job) {
 			j.Status = batchv1.JobStatus{}
+			dropDisabled(&j.Spec, nil)
 			generateSelector(j)
 		},
-		PrepareUpdate: func(j, old *batchv1.Job) { j.Status = *old.Status.DeepCopy() },
+		PrepareUpdate: func(j, old *batchv1.Job) {
+			j.Status = *old.Status.DeepCopy()
+			dropDisabled(&j.Spec, &old.Spec)
+		},
 
 		Validate:       validateJob,
 		ValidateUpdate: validateJobUpdate,
 		Warnings: func(j *batchv1.Job) []string {
-			return core.PodTemplateWarnings(&j.Spec.Template, field.NewPath("spec", "template"))
+			return append(core.HostNameWarnings(j.Name), jobWarnings(&j.Spec, field.NewPath("spec"))...)
+		},
+		UpdateWarnings: func(j, old *batchv1.Job) []string {
+			if j.Generation == old.Generation {
+				return nil
+			}
+			return jobWarnings(&j.Spec, field.NewPath("spec"))
 		},
 
 		PrepareStatus:  func(j, old *batchv1.Job) { j.Spec = *old.Spec.DeepCopy() },
@@ -61,6 +72,23 @@ func Job() *kind.Kind {
 			return fields.Set{"status.successful": strconv.Itoa(int(j.Status.Succeeded))}
 		},
 	}.Kind()
+}
+
+// dropDisabled removes what only works with features that are off (upstream's WorkloadWithJob), unless it is in use.
+func dropDisabled(spec, old *batchv1.JobSpec) {
+	if old == nil || old.Scheduling == nil {
+		spec.Scheduling = nil
+	}
+}
+
+// jobWarnings are what is allowed in the spec of a job at path but hardly meant.
+func jobWarnings(spec *batchv1.JobSpec, path *field.Path) []string {
+	var warnings []string
+	if indexed(spec) && spec.Completions != nil && *spec.Completions > maxIndexedParallelism && spec.Parallelism != nil && *spec.Parallelism > maxFailedForMany {
+		warnings = append(warnings, path.String()+": In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than 10^4, "+
+			"Kubernetes might not be able to track completedIndexes when a big number of indexes fail")
+	}
+	return append(warnings, core.PodTemplateWarnings(&spec.Template, path.Child("template"))...)
 }
 
 func defaultJob(j *batchv1.Job) {
@@ -168,12 +196,16 @@ func jobState(j *batchv1.Job) string {
 }
 
 func hasCondition(j *batchv1.Job, t batchv1.JobConditionType) bool {
-	for i := range j.Status.Conditions {
-		if c := &j.Status.Conditions[i]; c.Type == t {
-			return c.Status == corev1.ConditionTrue
-		}
-	}
-	return false
+	return saysOf(j, t, corev1.ConditionTrue)
+}
+
+// saysNot says whether the job has a condition and denies it.
+func saysNot(j *batchv1.Job, t batchv1.JobConditionType) bool {
+	return saysOf(j, t, corev1.ConditionFalse)
+}
+
+func saysOf(j *batchv1.Job, t batchv1.JobConditionType, status corev1.ConditionStatus) bool {
+	return slices.ContainsFunc(j.Status.Conditions, func(c batchv1.JobCondition) bool { return c.Type == t && c.Status == status })
 }
 
 func jobCompletions(j *batchv1.Job) string {

@@ -43,6 +43,9 @@ func TestValidation(t *testing.T) {
 		{`{spec: {usages: [odd, any, any]}}`, []string{`spec.usages[0]: Unsupported value: "odd"`, `spec.usages[2]: Duplicate value: "any"`}},
 		{`{spec: {signerName: null}}`, []string{"spec.signerName: Required value"}},
 		{`{spec: {signerName: signer}}`, []string{`spec.signerName: Invalid value: "signer": must be a fully qualified domain and path of the form 'example.com/signer-name'`}},
+		{`{spec: {signerName: a.b/c/d}}`, []string{`spec.signerName: Invalid value: "a.b/c/d": must be a fully qualified domain and path of the form 'example.com/signer-name'`}},
+		{`{spec: {signerName: A.b/C}}`, []string{`spec.signerName: Invalid value: "A.b": validating label "A": a lowercase RFC 1123 label`, `spec.signerName: Invalid value: "C": validating label "C": a lowercase RFC 1123 subdomain`}},
+		{`{spec: {signerName: kubernetes.io/legacy-unknown}}`, []string{`spec.signerName: Invalid value: "kubernetes.io/legacy-unknown": the legacy signerName is not allowed via this API version`}},
 		{`{spec: {signerName: com/signer}}`, []string{`spec.signerName: Invalid value: "com": should be a domain with at least two segments separated by dots`}},
 		{`{spec: {expirationSeconds: 599}}`, []string{"spec.expirationSeconds: Invalid value: 599: may not specify a duration less than 600 seconds (10 minutes)"}},
 	} {
@@ -67,8 +70,13 @@ func TestDecisionsAreForGood(t *testing.T) {
 		{nil, condition("Approved"), nil},
 		{condition("Approved"), condition("Approved"), nil},
 		{condition("Approved"), nil, []string{`status.conditions: Forbidden: updates may not remove a condition of type "Approved"`}},
-		{condition("Denied"), condition("Denied", "Approved"), []string{`status.conditions: Invalid value: "Denied": Approved and Denied conditions are mutually exclusive`}},
-		{nil, condition("Failed"), []string{`status.conditions: Forbidden: updates may not add a condition of type "Failed"`}},
+		{condition("Denied"), condition("Denied", "Approved"), []string{`status.conditions: Invalid value: "Approved": Approved and Denied conditions are mutually exclusive`}},
+		{condition("Failed"), nil, []string{`status.conditions: Forbidden: updates may not remove a condition of type "Failed"`}},
+		{nil, condition("Approved", "Approved"), []string{`status.conditions[1].type: Duplicate value: "Approved"`}},
+		{condition("Odd", "Odd"), condition("Odd", "Odd"), nil},
+		{nil, condition(""), []string{`status.conditions[0].type: Required value`}},
+		{nil, []certificatesv1.CertificateSigningRequestCondition{{Type: "Odd", Status: "Odd"}, {Type: "Even"}}, []string{
+			`status.conditions[0].status: Unsupported value: "Odd": supported values: "False", "True", "Unknown"`, "status.conditions[1].status: Required value"}},
 		{nil, []certificatesv1.CertificateSigningRequestCondition{{Type: "Approved", Status: "False"}}, []string{
 			`status.conditions[0].status: Unsupported value: "False": supported values: "True"`}},
 	} {
@@ -92,7 +100,21 @@ func TestCertificateIsWrittenOnce(t *testing.T) {
 	next.Status.Certificate = []byte("no certificate")
 	kindtest.Check(t, k.Status.Validate(next, old), "status.certificate: Invalid value: \"<certificate data>\": must contain at least one CERTIFICATE PEM block")
 	old.Status.Certificate = []byte("old")
-	kindtest.Check(t, k.Status.Validate(next, old), "status.certificate: Forbidden: updates may not set or modify existing certificate content")
+	kindtest.Check(t, k.Status.Validate(next, old), "status.certificate: Forbidden: updates may not modify existing certificate content")
+}
+
+func TestSignersMakeNoDecisions(t *testing.T) {
+	k, valid := certificates.CertificateSigningRequest(), manifest(t)
+	old := kindtest.Stored(t, k, valid, `{status: {conditions: [{type: Approved, status: "True", reason: r}]}}`)
+	next, errs := kindtest.UpdateStatus(t, k, old, `{status: {conditions: [{type: Approved, status: "True", reason: other}, {type: Failed, status: "True"}]}}`)
+	kindtest.Check(t, errs)
+	if r := next.(*certificatesv1.CertificateSigningRequest).Status.Conditions[0].Reason; r != "r" {
+		t.Errorf("a signer set the reason of an approval to %q", r)
+	}
+	_, errs = kindtest.UpdateStatus(t, k, old, `{status: {conditions: []}}`)
+	kindtest.Check(t, errs, `status.conditions: Forbidden: updates may not remove a condition of type "Approved"`)
+	_, errs = kindtest.UpdateStatus(t, k, kindtest.Created(t, k, valid), `{status: {conditions: [{type: Denied, status: "True"}]}}`)
+	kindtest.Check(t, errs, `status.conditions: Forbidden: updates may not add a condition of type "Denied"`)
 }
 
 func TestTable(t *testing.T) {
@@ -100,9 +122,13 @@ func TestTable(t *testing.T) {
 	if d := cmp.Diff(`NAME   AGE   SIGNERNAME           REQUESTOR   REQUESTEDDURATION   CONDITION
 a      5m    example.com/signer   jane        <none>              Pending
 a      5m    example.com/signer   jane        24h                 Approved,Issued
+a      5m    <none>               jane        <none>              Pending,Failed
+a      5m    example.com/signer   jane        <none>              Denied
 `, kindtest.Table(t, k,
 		kindtest.Parse(t, k, manifest(t), `{spec: {username: jane}}`),
 		kindtest.Parse(t, k, manifest(t), `{spec: {username: jane, expirationSeconds: 86400}, status: {certificate: eA==, conditions: [{type: Approved, status: "True"}]}}`),
+		kindtest.Parse(t, k, manifest(t), `{spec: {username: jane, signerName: null}, status: {conditions: [{type: Failed, status: "True"}]}}`),
+		kindtest.Parse(t, k, manifest(t), `{spec: {username: jane}, status: {conditions: [{type: Denied, status: "True"}]}}`),
 	)); d != "" {
 		t.Error(d)
 	}

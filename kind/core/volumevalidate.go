@@ -317,10 +317,9 @@ func validateAccessModes(modes []corev1.PersistentVolumeAccessMode, fp *field.Pa
 	return errs
 }
 
-// ValidateClaimTemplate checks a claim template of a StatefulSet.
+// ValidateClaimTemplate checks a claim template of a StatefulSet. Its name is checked as that of a volume.
 func ValidateClaimTemplate(claim *corev1.PersistentVolumeClaim, fp *field.Path) field.ErrorList {
-	errs := dnsLabel(fp.Child("metadata", "name"), claim.Name)
-	return append(errs, validateClaimSpec(&claim.Spec, fp.Child("spec"))...)
+	return validateClaimSpec(&claim.Spec, fp.Child("spec"))
 }
 
 // DefaultClaim fills a claim or a claim template, in place.

@@ -81,6 +81,44 @@ func Update(t *testing.T, k *kind.Kind, old kind.Object, patch string) (kind.Obj
 	return obj, append(kind.ValidateMetaUpdate(k, obj, old), k.ValidateUpdate(obj, old)...)
 }
 
+// UpdateStatus returns the errors of changing the status of old with a patch, and the object that results.
+func UpdateStatus(t *testing.T, k *kind.Kind, old kind.Object, patch string) (kind.Object, field.ErrorList) {
+	t.Helper()
+	data, err := json.Marshal(old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	obj := Parse(t, k, string(data), patch)
+	k.Default(obj)
+	k.Status.PrepareUpdate(obj, old)
+	return obj, append(kind.ValidateMetaUpdate(k, obj, old), k.Status.Validate(obj, old)...)
+}
+
+// Stored is an object with defaults and with the status that the manifest gives it.
+func Stored(t *testing.T, k *kind.Kind, manifest string, patches ...string) kind.Object {
+	t.Helper()
+	obj := Created(t, k, manifest, patches...)
+	filled := Parse(t, k, manifest, patches...)
+	k.Default(filled)
+	k.Status.PrepareUpdate(filled, obj)
+	return filled
+}
+
+// CheckTexts compares texts such as warnings, in order, with what they must begin with.
+func CheckTexts(t *testing.T, have []string, want ...string) {
+	t.Helper()
+	for i := range max(len(have), len(want)) {
+		switch {
+		case i >= len(want):
+			t.Errorf("unexpected\n  %s", have[i])
+		case i >= len(have):
+			t.Errorf("missing\n  %s", want[i])
+		case !strings.HasPrefix(have[i], want[i]):
+			t.Errorf("have\n  %s\nwant\n  %s", have[i], want[i])
+		}
+	}
+}
+
 // Check compares errors with what is wanted of them: each wanted text must begin one error, and no error may be
 // left. An error's text is "field: Type: value: detail".
 func Check(t *testing.T, errs field.ErrorList, want ...string) {

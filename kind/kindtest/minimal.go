@@ -72,7 +72,7 @@ func Minimal(k *kind.Kind) kind.Object {
 		o.Spec.JobTemplate.Spec.Template = template
 		o.Spec.JobTemplate.Spec.Template.Spec.RestartPolicy = corev1.RestartPolicyNever
 	case *autoscalingv2.HorizontalPodAutoscaler:
-		o.Spec.ScaleTargetRef = autoscalingv2.CrossVersionObjectReference{Kind: "Deployment", Name: "d"}
+		o.Spec.ScaleTargetRef = autoscalingv2.CrossVersionObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "d"}
 		o.Spec.MaxReplicas = 3
 	case *networkingv1.Ingress:
 		o.Spec.DefaultBackend = &networkingv1.IngressBackend{Service: &networkingv1.IngressServiceBackend{

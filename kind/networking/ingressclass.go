@@ -34,7 +34,7 @@ func IngressClass() *kind.Kind {
 
 		Validate: validateIngressClass,
 		ValidateUpdate: func(c, old *networkingv1.IngressClass) field.ErrorList {
-			return append(validateParameters(c.Spec.Parameters, field.NewPath("spec", "parameters")),
+			return append(validateIngressClass(c),
 				apivalidation.ValidateImmutableField(c.Spec.Controller, old.Spec.Controller, field.NewPath("spec", "controller"))...)
 		},
 
@@ -80,7 +80,7 @@ func validateParameters(p *networkingv1.IngressClassParametersReference, path *f
 	}
 	for _, f := range []struct{ name, value string }{{"kind", p.Kind}, {"name", p.Name}} {
 		if f.value == "" {
-			errs = append(errs, field.Required(path.Child(f.name), f.name+" is required"))
+			errs = append(errs, field.Required(path.Child(f.name), ""))
 			continue
 		}
 		for _, msg := range pathvalidation.IsValidPathSegmentName(f.value) {
@@ -92,7 +92,7 @@ func validateParameters(p *networkingv1.IngressClassParametersReference, path *f
 	}
 	switch scope := *p.Scope; {
 	case scope == networkingv1.IngressClassParametersReferenceScopeNamespace:
-		if p.Namespace == nil || *p.Namespace == "" {
+		if p.Namespace == nil {
 			errs = append(errs, field.Required(path.Child("namespace"), fmt.Sprintf("`parameters.scope` is set to '%s'", scope)))
 		} else {
 			for _, msg := range apivalidation.ValidateNamespaceName(*p.Namespace, false) {

@@ -1,7 +1,6 @@
 package networking
 
 import (
-	"fmt"
 	"net/netip"
 	"time"
 
@@ -27,8 +26,9 @@ func NetworkPolicy() *kind.Kind {
 
 		Default:        defaultPolicy,
 		Counted:        func(p *networkingv1.NetworkPolicy) any { return &p.Spec },
-		Validate:       validatePolicy,
-		ValidateUpdate: func(p, _ *networkingv1.NetworkPolicy) field.ErrorList { return validatePolicy(p) },
+		Validate:       func(p *networkingv1.NetworkPolicy) field.ErrorList { return validatePolicy(p, nil) },
+		ValidateUpdate: func(p, old *networkingv1.NetworkPolicy) field.ErrorList { return validatePolicy(p, cidrs(&old.Spec)) },
+		Warnings:       policyWarnings,
 
 		Columns: []metav1.TableColumnDefinition{
 			kind.NameColumn(),
@@ -64,25 +64,25 @@ func defaultPorts(ports []networkingv1.NetworkPolicyPort) {
 	}
 }
 
-func validatePolicy(p *networkingv1.NetworkPolicy) field.ErrorList {
+func validatePolicy(p *networkingv1.NetworkPolicy, known []string) field.ErrorList {
 	path, spec := field.NewPath("spec"), &p.Spec
 	errs := metavalidation.ValidateLabelSelector(&spec.PodSelector, metavalidation.LabelSelectorValidationOptions{}, path.Child("podSelector"))
 	for i := range spec.Ingress {
 		at := path.Child("ingress").Index(i)
 		errs = append(errs, validatePolicyPorts(spec.Ingress[i].Ports, at.Child("ports"))...)
-		errs = append(errs, validatePeers(spec.Ingress[i].From, at.Child("from"))...)
+		errs = append(errs, validatePeers(spec.Ingress[i].From, known, at.Child("from"))...)
 	}
 	for i := range spec.Egress {
 		at := path.Child("egress").Index(i)
 		errs = append(errs, validatePolicyPorts(spec.Egress[i].Ports, at.Child("ports"))...)
-		errs = append(errs, validatePeers(spec.Egress[i].To, at.Child("to"))...)
+		errs = append(errs, validatePeers(spec.Egress[i].To, known, at.Child("to"))...)
 	}
 	if len(spec.PolicyTypes) > 2 {
 		return append(errs, field.Invalid(path.Child("policyTypes"), &spec.PolicyTypes, "may not specify more than two policyTypes"))
 	}
 	for i, t := range spec.PolicyTypes {
 		if t != networkingv1.PolicyTypeIngress && t != networkingv1.PolicyTypeEgress {
-			errs = append(errs, field.NotSupported(path.Child("policyTypes").Index(i), t, []networkingv1.PolicyType{networkingv1.PolicyTypeEgress, networkingv1.PolicyTypeIngress}))
+			errs = append(errs, field.NotSupported(path.Child("policyTypes").Index(i), t, []networkingv1.PolicyType{networkingv1.PolicyTypeIngress, networkingv1.PolicyTypeEgress}))
 		}
 	}
 	return errs
@@ -93,16 +93,16 @@ func validatePolicyPorts(ports []networkingv1.NetworkPolicyPort, path *field.Pat
 	for i := range ports {
 		port, at := &ports[i], path.Index(i)
 		if p := port.Protocol; p != nil && *p != corev1.ProtocolTCP && *p != corev1.ProtocolUDP && *p != corev1.ProtocolSCTP {
-			errs = append(errs, field.NotSupported(at.Child("protocol"), *p, []corev1.Protocol{corev1.ProtocolSCTP, corev1.ProtocolTCP, corev1.ProtocolUDP}))
+			errs = append(errs, field.NotSupported(at.Child("protocol"), *p, []corev1.Protocol{corev1.ProtocolTCP, corev1.ProtocolUDP, corev1.ProtocolSCTP}))
 		}
 		switch {
 		case port.Port == nil:
 			if port.EndPort != nil {
-				errs = append(errs, field.Required(at.Child("port"), "must be specified when `endPort` is specified"))
+				errs = append(errs, field.Invalid(at.Child("endPort"), *port.EndPort, "may not be specified when `port` is not specified"))
 			}
 		case port.Port.Type == intstr.String:
 			if port.EndPort != nil {
-				errs = append(errs, field.Invalid(at.Child("port"), port.Port.StrVal, "may not specify `endPort` when `port` is non-numeric"))
+				errs = append(errs, field.Invalid(at.Child("endPort"), *port.EndPort, "may not be specified when `port` is non-numeric"))
 			}
 			for _, msg := range validation.IsValidPortName(port.Port.StrVal) {
 				errs = append(errs, field.Invalid(at.Child("port"), port.Port.StrVal, msg))
@@ -113,7 +113,7 @@ func validatePolicyPorts(ports []networkingv1.NetworkPolicyPort, path *field.Pat
 			}
 			if end := port.EndPort; end != nil {
 				if *end < port.Port.IntVal {
-					errs = append(errs, field.Invalid(at.Child("endPort"), port.Port.IntVal, "must be greater than or equal to `port`"))
+					errs = append(errs, field.Invalid(at.Child("endPort"), *end, "must be greater than or equal to `port`"))
 				}
 				for _, msg := range validation.IsValidPortNum(int(*end)) {
 					errs = append(errs, field.Invalid(at.Child("endPort"), *end, msg))
@@ -124,7 +124,7 @@ func validatePolicyPorts(ports []networkingv1.NetworkPolicyPort, path *field.Pat
 	return errs
 }
 
-func validatePeers(peers []networkingv1.NetworkPolicyPeer, path *field.Path) field.ErrorList {
+func validatePeers(peers []networkingv1.NetworkPolicyPeer, known []string, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for i := range peers {
 		peer, at := &peers[i], path.Index(i)
@@ -138,7 +138,7 @@ func validatePeers(peers []networkingv1.NetworkPolicyPeer, path *field.Path) fie
 			errs = append(errs, metavalidation.ValidateLabelSelector(peer.NamespaceSelector, metavalidation.LabelSelectorValidationOptions{}, at.Child("namespaceSelector"))...)
 		}
 		if peer.IPBlock != nil {
-			errs = append(errs, validateBlock(peer.IPBlock, at.Child("ipBlock"))...)
+			errs = append(errs, validateBlock(peer.IPBlock, known, at.Child("ipBlock"))...)
 		}
 		switch {
 		case n == 0 && peer.IPBlock == nil:
@@ -150,26 +150,58 @@ func validatePeers(peers []networkingv1.NetworkPolicyPeer, path *field.Path) fie
 	return errs
 }
 
-func validateBlock(b *networkingv1.IPBlock, path *field.Path) field.ErrorList {
+// validateBlock checks a block of addresses; known are those of the old policy, which are not checked again.
+func validateBlock(b *networkingv1.IPBlock, known []string, path *field.Path) field.ErrorList {
 	if b.CIDR == "" {
 		return field.ErrorList{field.Required(path.Child("cidr"), "")}
 	}
-	if errs := validation.IsValidCIDRForLegacyField(path.Child("cidr"), b.CIDR, true, nil); len(errs) > 0 {
-		return errs
-	}
+	errs := validation.IsValidCIDRForLegacyField(path.Child("cidr"), b.CIDR, true, known)
 	block, err := netip.ParsePrefix(b.CIDR)
 	if err != nil {
-		return nil // an old form that the checks above let through
+		return errs // refused above, or of an old form that the old policy has
 	}
-	var errs field.ErrorList
 	for i, text := range b.Except {
 		at := path.Child("except").Index(i)
-		if bad := validation.IsValidCIDRForLegacyField(at, text, true, nil); len(bad) > 0 {
-			return append(errs, bad...)
-		}
+		errs = append(errs, validation.IsValidCIDRForLegacyField(at, text, true, known)...)
 		if except, err := netip.ParsePrefix(text); err == nil && (!block.Contains(except.Addr()) || except.Bits() <= block.Bits()) {
-			errs = append(errs, field.Invalid(at, text, fmt.Sprintf("must be a strict subset of `cidr` %q", b.CIDR)))
+			errs = append(errs, field.Invalid(at, text, "must be a strict subset of `cidr`"))
 		}
 	}
 	return errs
+}
+
+// forBlocks calls do for each block of addresses of a policy.
+func forBlocks(spec *networkingv1.NetworkPolicySpec, do func(b *networkingv1.IPBlock, path *field.Path)) {
+	peers := func(list []networkingv1.NetworkPolicyPeer, path *field.Path) {
+		for i := range list {
+			if b := list[i].IPBlock; b != nil {
+				do(b, path.Index(i).Child("ipBlock"))
+			}
+		}
+	}
+	path := field.NewPath("spec")
+	for i := range spec.Ingress {
+		peers(spec.Ingress[i].From, path.Child("ingress").Index(i).Child("from"))
+	}
+	for i := range spec.Egress {
+		peers(spec.Egress[i].To, path.Child("egress").Index(i).Child("to"))
+	}
+}
+
+// cidrs returns every block that a policy names.
+func cidrs(spec *networkingv1.NetworkPolicySpec) []string {
+	var out []string
+	forBlocks(spec, func(b *networkingv1.IPBlock, _ *field.Path) { out = append(append(out, b.CIDR), b.Except...) })
+	return out
+}
+
+func policyWarnings(p *networkingv1.NetworkPolicy) []string {
+	var warnings []string
+	forBlocks(&p.Spec, func(b *networkingv1.IPBlock, path *field.Path) {
+		warnings = append(warnings, validation.GetWarningsForCIDR(path.Child("cidr"), b.CIDR)...)
+		for i, text := range b.Except {
+			warnings = append(warnings, validation.GetWarningsForCIDR(path.Child("except").Index(i), text)...)
+		}
+	})
+	return warnings
 }

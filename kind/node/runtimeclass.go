@@ -25,7 +25,13 @@ func RuntimeClass() *kind.Kind {
 
 		Validate: validateRuntimeClass,
 		ValidateUpdate: func(c, old *nodev1.RuntimeClass) field.ErrorList {
-			return apivalidation.ValidateImmutableField(c.Handler, old.Handler, field.NewPath("handler"))
+			return append(validateRuntimeClass(c), apivalidation.ValidateImmutableField(c.Handler, old.Handler, field.NewPath("handler"))...)
+		},
+		Warnings: func(c *nodev1.RuntimeClass) []string {
+			if c.Scheduling == nil {
+				return nil
+			}
+			return core.NodeSelectorWarnings(c.Scheduling.NodeSelector, func(string) *field.Path { return field.NewPath("scheduling", "nodeSelector") })
 		},
 
 		Columns: []metav1.TableColumnDefinition{
@@ -39,23 +45,27 @@ func RuntimeClass() *kind.Kind {
 
 func validateRuntimeClass(c *nodev1.RuntimeClass) field.ErrorList {
 	var errs field.ErrorList
-	for _, msg := range apivalidation.NameIsDNSLabel(c.Handler, false) {
-		errs = append(errs, field.Invalid(field.NewPath("handler"), c.Handler, msg))
+	if c.Handler == "" {
+		errs = append(errs, field.Required(field.NewPath("handler"), ""))
+	} else {
+		for _, msg := range apivalidation.NameIsDNSLabel(c.Handler, false) {
+			errs = append(errs, field.Invalid(field.NewPath("handler"), c.Handler, msg))
+		}
 	}
 	if c.Overhead != nil {
-		errs = append(errs, core.ValidateResources(&corev1.ResourceRequirements{Limits: c.Overhead.PodFixed}, field.NewPath("overhead", "podFixed"))...)
+		errs = append(errs, core.ValidateResources(&corev1.ResourceRequirements{Limits: c.Overhead.PodFixed}, field.NewPath("overhead"))...)
 	}
 	if s := c.Scheduling; s != nil {
 		path := field.NewPath("scheduling")
 		errs = append(errs, metavalidation.ValidateLabels(s.NodeSelector, path.Child("nodeSelector"))...)
 		errs = append(errs, core.ValidateTolerations(s.Tolerations, path.Child("tolerations"))...)
-		for i := range s.Tolerations {
-			for j := range i {
-				if s.Tolerations[i] == s.Tolerations[j] {
-					errs = append(errs, field.Duplicate(path.Child("tolerations").Index(i), s.Tolerations[i]))
-					break
-				}
+		seen := make(map[corev1.Toleration]bool, len(s.Tolerations))
+		for i, t := range s.Tolerations {
+			key := corev1.Toleration{Key: t.Key, Operator: t.Operator, Value: t.Value, Effect: t.Effect}
+			if seen[key] {
+				errs = append(errs, field.Duplicate(path.Child("tolerations").Index(i), t))
 			}
+			seen[key] = true
 		}
 	}
 	return errs

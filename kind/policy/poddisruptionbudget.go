@@ -6,6 +6,7 @@ import (
 	"time"
 
 	policyv1 "k8s.io/api/policy/v1"
+	pathvalidation "k8s.io/apimachinery/pkg/api/validation/path"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metavalidation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -28,6 +29,7 @@ func PodDisruptionBudget() *kind.Kind {
 		PrepareCreate: func(b *policyv1.PodDisruptionBudget) { b.Status = policyv1.PodDisruptionBudgetStatus{} },
 		PrepareUpdate: func(b, old *policyv1.PodDisruptionBudget) { b.Status = *old.Status.DeepCopy() },
 
+		ValidateName:   pathvalidation.ValidatePathSegmentName,
 		Validate:       validateBudget,
 		ValidateUpdate: func(b, _ *policyv1.PodDisruptionBudget) field.ErrorList { return validateBudget(b) },
 

@@ -6,6 +6,7 @@ import (
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
+	"k8s.io/apimachinery/pkg/api/validation/path"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -20,7 +21,7 @@ func RoleBinding() *kind.Kind {
 		New:          func() *rbacv1.RoleBinding { return new(rbacv1.RoleBinding) },
 		NewList:      func() runtime.Object { return new(rbacv1.RoleBindingList) },
 		Default:      func(b *rbacv1.RoleBinding) { defaultBinding(&b.RoleRef, b.Subjects) },
-		ValidateName: validName,
+		ValidateName: path.ValidatePathSegmentName,
 		Validate:     func(b *rbacv1.RoleBinding) field.ErrorList { return validateBinding(b.RoleRef, b.Subjects, true) },
 		ValidateUpdate: func(b, old *rbacv1.RoleBinding) field.ErrorList {
 			return append(validateBinding(b.RoleRef, b.Subjects, true), sameRole(b.RoleRef, old.RoleRef)...)
@@ -40,7 +41,7 @@ func ClusterRoleBinding() *kind.Kind {
 		New:          func() *rbacv1.ClusterRoleBinding { return new(rbacv1.ClusterRoleBinding) },
 		NewList:      func() runtime.Object { return new(rbacv1.ClusterRoleBindingList) },
 		Default:      func(b *rbacv1.ClusterRoleBinding) { defaultBinding(&b.RoleRef, b.Subjects) },
-		ValidateName: validName,
+		ValidateName: path.ValidatePathSegmentName,
 		Validate: func(b *rbacv1.ClusterRoleBinding) field.ErrorList {
 			return validateBinding(b.RoleRef, b.Subjects, false)
 		},
@@ -81,7 +82,7 @@ func validateBinding(ref rbacv1.RoleRef, subjects []rbacv1.Subject, namespaced b
 	if ref.Name == "" {
 		errs = append(errs, field.Required(at.Child("name"), ""))
 	} else {
-		for _, msg := range validName(ref.Name, false) {
+		for _, msg := range path.IsValidPathSegmentName(ref.Name) {
 			errs = append(errs, field.Invalid(at.Child("name"), ref.Name, msg))
 		}
 	}
@@ -119,10 +120,7 @@ func validateSubject(s rbacv1.Subject, namespaced bool, at *field.Path) field.Er
 }
 
 func sameRole(ref, old rbacv1.RoleRef) field.ErrorList {
-	if ref != old {
-		return field.ErrorList{field.Invalid(field.NewPath("roleRef"), ref, "cannot change roleRef")}
-	}
-	return nil
+	return apivalidation.ValidateImmutableField(ref, old, field.NewPath("roleRef"))
 }
 
 func bindingColumns() []metav1.TableColumnDefinition {

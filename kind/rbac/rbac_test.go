@@ -23,7 +23,7 @@ func TestValidation(t *testing.T) {
 	}{
 		{rbac.Role(), role, `{}`, nil},
 		{rbac.Role(), role, `{metadata: {name: "a:b"}}`, nil},
-		{rbac.Role(), role, `{rules: [{verbs: []}]}`, []string{"rules[0].verbs: Required value: verbs must contain at least one value",
+		{rbac.Role(), role, `{rules: [{verbs: []}]}`, []string{"rules[0].verbs: Required value",
 			"rules[0].apiGroups: Required value: resource rules must supply at least one api group", "rules[0].resources: Required value: resource rules must supply at least one resource"}},
 		{rbac.Role(), role, `{rules: [{verbs: [get], nonResourceURLs: [/x]}]}`, []string{`rules[0].nonResourceURLs: Invalid value: ["/x"]: namespaced rules cannot apply to non-resource URLs`}},
 		{rbac.ClusterRole(), role, `{rules: [{verbs: [get], nonResourceURLs: [/x]}]}`, nil},
@@ -49,10 +49,22 @@ func TestValidation(t *testing.T) {
 func TestBindingKeepsItsRole(t *testing.T) {
 	for _, k := range []*kind.Kind{rbac.RoleBinding(), rbac.ClusterRoleBinding()} {
 		_, errs := kindtest.Update(t, k, kindtest.Created(t, k, binding), `{roleRef: {name: other}}`)
-		kindtest.Check(t, errs, "roleRef: Invalid value")
+		kindtest.Check(t, errs, `roleRef: Invalid value: {"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"other"}: field is immutable`)
 		_, errs = kindtest.Update(t, k, kindtest.Created(t, k, binding), `{subjects: null}`)
 		kindtest.Check(t, errs)
 	}
+}
+
+func TestAggregationSelectors(t *testing.T) {
+	k := rbac.ClusterRole()
+	const bad = `{aggregationRule: {clusterRoleSelectors: [{matchExpressions: [{key: a, operator: In, values: ["no label"]}]}]}}`
+	at := "aggregationRule.clusterRoleSelectors[0]"
+	kindtest.Check(t, kindtest.Create(t, k, role, bad), at+`.matchExpressions[0].values[0]: Invalid value: "no label"`, at+": Invalid value: null: invalid label selector.")
+	_, errs := kindtest.Update(t, k, kindtest.Created(t, k, role), bad)
+	kindtest.Check(t, errs, at+`.matchExpressions[0].values[0]: Invalid value: "no label"`, at+": Invalid value: null: invalid label selector.")
+	_, errs = kindtest.Update(t, k, kindtest.Created(t, k, role, bad), `{metadata: {labels: {x: "1"}}}`)
+	kindtest.Check(t, errs, at+": Invalid value: null: invalid label selector.")
+	kindtest.Check(t, kindtest.Create(t, k, role, `{metadata: {name: a%b}}`), `metadata.name: Invalid value: "a%b": may not contain '%'`)
 }
 
 func TestTable(t *testing.T) {

@@ -1,6 +1,7 @@
 package rbac
 
 import (
+	"slices"
 	"time"
 
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -19,7 +20,7 @@ func Role() *kind.Kind {
 		ID: kind.Roles, Version: rbacv1.SchemeGroupVersion, Name: "Role", Singular: "role", CreateOnUpdate: true,
 		New:          func() *rbacv1.Role { return new(rbacv1.Role) },
 		NewList:      func() runtime.Object { return new(rbacv1.RoleList) },
-		ValidateName: validName,
+		ValidateName: path.ValidatePathSegmentName, // names such as "system:node" are usual
 		Validate:     func(r *rbacv1.Role) field.ErrorList { return validateRules(r.Rules, true) },
 		ValidateUpdate: func(r, _ *rbacv1.Role) field.ErrorList {
 			return validateRules(r.Rules, true)
@@ -36,10 +37,10 @@ func ClusterRole() *kind.Kind {
 		Cluster:      true,
 		New:          func() *rbacv1.ClusterRole { return new(rbacv1.ClusterRole) },
 		NewList:      func() runtime.Object { return new(rbacv1.ClusterRoleList) },
-		ValidateName: validName,
-		Validate:     validateClusterRole,
-		ValidateUpdate: func(r, _ *rbacv1.ClusterRole) field.ErrorList {
-			return validateClusterRole(r)
+		ValidateName: path.ValidatePathSegmentName, // names such as "system:node" are usual
+		Validate:     func(r *rbacv1.ClusterRole) field.ErrorList { return validateClusterRole(r, false) },
+		ValidateUpdate: func(r, old *rbacv1.ClusterRole) field.ErrorList {
+			return validateClusterRole(r, badSelectorValues(old))
 		},
 		Columns: roleColumns(),
 		Row:     func(r *rbacv1.ClusterRole, _ time.Time) []any { return []any{r.Name, kind.CreatedAt(r)} },
@@ -50,27 +51,30 @@ func roleColumns() []metav1.TableColumnDefinition {
 	return []metav1.TableColumnDefinition{kind.NameColumn(), kind.Column("Created At", "date", "When the object was created.")}
 }
 
-// validName allows anything that can stand in a path: names such as "system:node" are usual.
-func validName(name string, prefix bool) []string {
-	if prefix {
-		return path.ValidatePathSegmentName(name, true)
-	}
-	return path.IsValidPathSegmentName(name)
-}
-
-func validateClusterRole(r *rbacv1.ClusterRole) field.ErrorList {
+// validateClusterRole bears with selector values that are no labels if badValues is true: the old role has some.
+func validateClusterRole(r *rbacv1.ClusterRole, badValues bool) field.ErrorList {
 	errs := validateRules(r.Rules, false)
-	if a := r.AggregationRule; a != nil {
-		at := field.NewPath("aggregationRule", "clusterRoleSelectors")
-		if len(a.ClusterRoleSelectors) == 0 {
-			return append(errs, field.Required(at, "at least one clusterRoleSelector required if aggregationRule is non-nil"))
-		}
-		for i := range a.ClusterRoleSelectors {
-			errs = append(errs, metavalidation.ValidateLabelSelector(&a.ClusterRoleSelectors[i],
-				metavalidation.LabelSelectorValidationOptions{AllowInvalidLabelValueInSelector: true}, at.Index(i))...)
+	if r.AggregationRule == nil {
+		return errs
+	}
+	at, selectors := field.NewPath("aggregationRule", "clusterRoleSelectors"), r.AggregationRule.ClusterRoleSelectors
+	if len(selectors) == 0 {
+		errs = append(errs, field.Required(at, "at least one clusterRoleSelector required if aggregationRule is non-nil"))
+	}
+	options := metavalidation.LabelSelectorValidationOptions{AllowInvalidLabelValueInSelector: badValues}
+	for i := range selectors {
+		errs = append(errs, metavalidation.ValidateLabelSelector(&selectors[i], options, at.Index(i))...)
+		if _, err := metav1.LabelSelectorAsSelector(&selectors[i]); err != nil {
+			errs = append(errs, field.Invalid(at.Index(i), nil, "invalid label selector."))
 		}
 	}
 	return errs
+}
+
+func badSelectorValues(r *rbacv1.ClusterRole) bool {
+	return r.AggregationRule != nil && slices.ContainsFunc(r.AggregationRule.ClusterRoleSelectors, func(s metav1.LabelSelector) bool {
+		return metavalidation.LabelSelectorHasInvalidLabelValue(&s)
+	})
 }
 
 func validateRules(rules []rbacv1.PolicyRule, namespaced bool) field.ErrorList {
@@ -78,7 +82,7 @@ func validateRules(rules []rbacv1.PolicyRule, namespaced bool) field.ErrorList {
 	for i := range rules {
 		r, at := &rules[i], field.NewPath("rules").Index(i)
 		if len(r.Verbs) == 0 {
-			errs = append(errs, field.Required(at.Child("verbs"), "verbs must contain at least one value"))
+			errs = append(errs, field.Required(at.Child("verbs"), ""))
 		}
 		if len(r.NonResourceURLs) > 0 {
 			if namespaced {
