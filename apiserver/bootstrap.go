@@ -124,7 +124,9 @@ func (s *Server) ensureAll(ctx context.Context, objects []kind.Object) error {
 		if c.Snapshot().Get(key) != nil {
 			continue
 		}
-		if _, err := c.Create(ctx, obj, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
+		_, err := c.Create(ctx, obj, metav1.CreateOptions{})
+		// Another server that starts too was faster, and perhaps has the address that the object is to have.
+		if err != nil && !apierrors.IsAlreadyExists(err) && c.Snapshot().Get(key) == nil {
 			return fmt.Errorf("create %s: %w", key, err)
 		}
 	}

@@ -32,6 +32,18 @@ func TestRestartedServerShowsWhatWasThere(t *testing.T) {
 	}
 }
 
+func TestServersThatStartTogetherMakeTheAPIServiceOnce(t *testing.T) {
+	st := memory.New()
+	first := newServer(t, st)
+	if _, err := first.Client(masters()).Delete(t.Context(), serviceKey("kubernetes"), metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	newServer(t, st) // makes it; the first server does not follow, so it does not know yet
+	if err := first.Bootstrap(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestEveryClusterHasItsNamespacesAndTheAPIService(t *testing.T) {
 	s := newMemory(t)
 	snap := s.Client(masters()).Snapshot()
