@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -56,9 +55,6 @@ func (m *syncMap) set(name string, h http.Handler) {
 
 // runNode runs the parts that make this machine a node: network, DNS, runtime, agent.
 func runNode(ctx context.Context, s Settings, a *api, c *apiserver.Local, recorder *events.Recorder, log *slog.Logger) error {
-	if err := ownNode(s, c.Snapshot(), time.Now()); err != nil {
-		return err
-	}
 	if err := os.MkdirAll(s.RunDir, 0o700); err != nil {
 		return fmt.Errorf("folder for sockets: %w", err)
 	}

@@ -78,7 +78,7 @@ func Run(ctx context.Context, s Settings, log *slog.Logger, ready io.Writer) err
 	if err := api.server.Bootstrap(ctx); err != nil {
 		return fmt.Errorf("first objects of the cluster: %w", err)
 	}
-	if err := sameCluster(s, api.server.Client(auth.User{}).Snapshot()); err != nil {
+	if err := fits(s, api.server.Client(auth.User{}).Snapshot(), time.Now()); err != nil {
 		return err
 	}
 

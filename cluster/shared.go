@@ -61,11 +61,19 @@ func candidateIn(dataDir, lockFile string) (string, error) {
 	return host + "_" + InstanceOf(dataDir) + "-" + hex.EncodeToString(sum[:8]), nil
 }
 
-// sameCluster returns an error if this server would be of another cluster than those that share its store.
-func sameCluster(s Settings, snap *view.Snapshot) error {
+// fits returns an error if this server cannot be one of those that share its store.
+func fits(s Settings, snap *view.Snapshot, now time.Time) error {
 	if s.Etcd == nil {
 		return nil
 	}
+	if err := sameCluster(s, snap); err != nil || !s.Node {
+		return err
+	}
+	return ownNode(s, snap, now)
+}
+
+// sameCluster returns an error if this server would be of another cluster.
+func sameCluster(s Settings, snap *view.Snapshot) error {
 	svc, ok := view.Get[*corev1.Service](snap, kind.Services, metav1.NamespaceDefault, "kubernetes")
 	if !ok || svc.Spec.ClusterIP == s.apiAddress().String() {
 		return nil
@@ -76,9 +84,6 @@ func sameCluster(s Settings, snap *view.Snapshot) error {
 
 // ownNode returns an error if this machine cannot become the node of its name beside those that the cluster has.
 func ownNode(s Settings, snap *view.Snapshot, now time.Time) error {
-	if s.Etcd == nil {
-		return nil
-	}
 	for other := range view.All[*corev1.Node](snap, kind.Nodes, "") {
 		if other.Name == s.NodeName {
 			if instance := other.Annotations[node.InstanceAnnotation]; instance != "" && instance != s.Instance && alive(snap, other.Name, now) {

@@ -76,14 +76,12 @@ func TestServersOfAnotherClusterAreRefused(t *testing.T) {
 		{"a node that another server runs", own, []kind.Object{nodeOf("here", "10.244.0.0/24", "x"), renewed(time.Second)}, `node "here" is run by another server`},
 		{"a node that another server has left", own, []kind.Object{nodeOf("here", "10.244.0.0/24", "x"), renewed(time.Minute)}, ""},
 		{"a node whose server has not said who it is", own, []kind.Object{nodeOf("here", "10.244.0.0/24", ""), renewed(time.Second)}, ""},
+		{"no node parts", sharing(t, func(c *Config) { c.Node = new(false) }), []kind.Object{api, nodeOf("here", "10.244.0.0/24", "x"), renewed(time.Second)}, ""},
 		{"the embedded store", sharing(t, func(c *Config) { c.Store, c.ServiceCIDR = "embedded", "10.97.0.0/16" }),
 			[]kind.Object{api, nodeOf("here", "10.244.0.0/24", "x"), renewed(time.Second), nodeOf("there", "10.244.0.0/16", "x")}, ""},
 	} {
 		snap := worldOf(c.objects...)
-		err := sameCluster(c.s, snap)
-		if err == nil {
-			err = ownNode(c.s, snap, now)
-		}
+		err := fits(c.s, snap, now)
 		if c.wrong == "" && err != nil || c.wrong != "" && (err == nil || !strings.Contains(err.Error(), c.wrong)) {
 			t.Errorf("%s: %v, want %q", c.name, err, c.wrong)
 		}

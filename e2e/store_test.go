@@ -156,6 +156,19 @@ spec:
 		t.Errorf("the version fell from %d to %d", before, there)
 	}
 
+	// A second server cannot be the same node, nor give its pods the same addresses.
+	second := m.beside("data2")
+	for wrong, args := range map[string][]string{
+		"is run by another server":                     {"--pod-cidr", "10.245.0.0/24"},
+		"gives its pods addresses of 10.244.0.0/24":    {"--node-name", "second"},
+		"all servers of a cluster need the same range": {"--service-cidr", "10.97.0.0/16"},
+	} {
+		args = append([]string{"up", "--store", etcdStore, "--listen", "127.0.0.1:6444"}, args...)
+		if out, err := second.try("bin/sampan", args...); err == nil || !strings.Contains(out, wrong) {
+			t.Errorf("%v: %v, %s, want %q", args, err, out, wrong)
+		}
+	}
+
 	// New work on etcd, and etcd that goes away for a moment.
 	m.kubectl("run", "second", "--image=busybox:e2e", "--command", "--", "sleep", "100000")
 	m.kubectl("wait", "--for=condition=Ready", "pod/second", "--timeout=60s")
