@@ -2,6 +2,7 @@ package embedded_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -94,10 +95,55 @@ func overwrite(t *testing.T, file string, data []byte, at int) {
 }
 
 func readEverything(t *testing.T, file string) (store.List, error) {
-	s, err := embedded.Open(file, embedded.Options{})
+	s, err := embedded.Open(file, embedded.Options{LogBytes: -1}) // nothing is written to the file
 	if err != nil {
 		return store.List{}, err
 	}
 	defer s.Close()
 	return s.List(t.Context(), "/", store.ListOptions{})
+}
+
+// A server opens the store with a log, which it names in the file. Whatever it finds, it is an error, and no panic.
+func TestDamagedPageUnderALogIsAnError(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "store.db")
+	s := openAt(t, path, embedded.Options{})
+	for i := range 100 {
+		put(t, s, fmt.Sprintf("/k/%d", i), strings.Repeat("x", i*20), store.AnyRevision)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := os.Getpagesize()
+	end := len(bytes.TrimRight(whole, "\x00"))
+	refused := 0
+	for at := 2 * page; at < end; at += page {
+		for name, damage := range map[string]byte{"zeroed": 0, "garbage": 0xaa} {
+			file := filepath.Join(dir, fmt.Sprintf("%d-%s.db", at/page, name))
+			bad := bytes.Clone(whole[:end+page])
+			copy(bad[at:at+page], bytes.Repeat([]byte{damage}, page))
+			if err := errors.Join(os.WriteFile(file, bad, 0o600), os.Truncate(file, int64(len(whole)))); err != nil {
+				t.Fatal(err)
+			}
+			s, err := embedded.Open(file, embedded.Options{})
+			if err == nil {
+				_, err = s.List(t.Context(), "/", store.ListOptions{})
+				err = errors.Join(err, s.Close())
+			}
+			if err == nil {
+				continue // a page that was not in use
+			}
+			refused++
+			if !strings.Contains(err.Error(), file+" is damaged") || !strings.Contains(err.Error(), "move it away") {
+				t.Errorf("page %d %s: %v", at/page, name, err)
+			}
+		}
+	}
+	if refused == 0 {
+		t.Error("no damage was found")
+	}
 }

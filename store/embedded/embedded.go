@@ -59,7 +59,7 @@ type Options struct {
 	// RecentEvents and RecentBytes bound the events that are kept in memory. 0 means 4,096 and 8 MiB.
 	RecentEvents int
 	RecentBytes  int
-	// LogBytes is the size of the log. 0 means 4 MiB; below zero there is none, and every write goes to the file.
+	// LogBytes is the size of the log. 0 means 1 MiB; below zero there is none, and every write goes to the file.
 	LogBytes int
 }
 
@@ -74,7 +74,7 @@ func (o Options) withDefaults() Options {
 		o.RecentBytes = 8 << 20
 	}
 	if o.LogBytes == 0 {
-		o.LogBytes = 4 << 20
+		o.LogBytes = 1 << 20
 	}
 	return o
 }
@@ -136,7 +136,7 @@ func (s *Store) Close() error {
 		s.signal()
 		<-s.finished
 		s.log.Close()
-		s.closeErr = errors.Join(s.settle(), s.db.Close())
+		s.closeErr = errors.Join(s.guard(s.settle), s.db.Close())
 	})
 	return s.closeErr
 }

@@ -136,7 +136,7 @@ func TestFullDiskAfterAKill(t *testing.T) {
 }
 
 func TestDiskWithoutRoomForALog(t *testing.T) {
-	dir, makeRoom := smallDisk(t, 22<<20)
+	dir, makeRoom := smallDisk(t, 23<<20+512<<10)
 	path := filepath.Join(dir, "store.db")
 	s, err := embedded.Open(path, embedded.Options{History: -1})
 	if err != nil {

@@ -129,7 +129,7 @@ func TestLogHoldsTheWritesAndOnlyItsOwnerReadsIt(t *testing.T) {
 		t.Errorf("the log does not hold the write: %v", err)
 	}
 	info, err := os.Stat(logPath(s.path))
-	if err != nil || info.Mode() != 0o600 || info.Size() != 4<<20 {
+	if err != nil || info.Mode() != 0o600 || info.Size() != 1<<20 {
 		t.Errorf("%v of %d bytes, %v", info.Mode(), info.Size(), err)
 	}
 }

@@ -59,7 +59,8 @@ func open(path string, opts Options, begin func(*bolt.DB) error) (*Store, error)
 		db.Close()
 		return nil, explain(path, err)
 	}
-	if err := s.recover(); err != nil {
+	if err := s.guard(s.recover); err != nil {
+		s.wal.close()
 		db.Close()
 		return nil, err
 	}

@@ -38,23 +38,30 @@ func (s *Store) view(ctx context.Context, read func(r reading) error) error {
 	return err
 }
 
-// guarded reads, and makes an error of what shows that the file is damaged: a panic here or in bbolt, or a fault
-// of the memory mapping.
-func (s *Store) guarded(read func(r reading) error) (err error) {
+// guarded reads; a damaged file is an error.
+func (s *Store) guarded(read func(r reading) error) error {
+	return s.guard(func() error {
+		// In this order nothing is missed: what is no longer held then is in the file.
+		held, newest := s.log.Held()
+		return s.db.View(func(tx *bolt.Tx) error {
+			b := bucketsOf(tx)
+			stored := b.number(metaRevision)
+			first := sort.Search(len(held), func(i int) bool { return held[i].Revision > stored })
+			return read(reading{buckets: b, stored: stored, held: held[first:], revision: max(stored, newest)})
+		})
+	})
+}
+
+// guard makes an error of what shows that the file is damaged: a panic here or in bbolt, or a fault of the memory
+// mapping.
+func (s *Store) guard(use func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if r := recover(); r != nil {
 			err = explain(s.path, &damagedError{fmt.Errorf("%v", r)})
 		}
 	}()
-	// In this order nothing is missed: what is no longer held then is in the file.
-	held, newest := s.log.Held()
-	return s.db.View(func(tx *bolt.Tx) error {
-		b := bucketsOf(tx)
-		stored := b.number(metaRevision)
-		first := sort.Search(len(held), func(i int) bool { return held[i].Revision > stored })
-		return read(reading{buckets: b, stored: stored, held: held[first:], revision: max(stored, newest)})
-	})
+	return use()
 }
 
 // copied returns a copy that is not nil even if it is empty, since nil means deleted.

@@ -57,8 +57,7 @@ func (s *Store) recover() error {
 	s.unsaved = unsavedOf(s.log)
 	if s.wal.size == 0 && s.opts.LogBytes >= logPage {
 		if err := s.startLog(); err != nil && !isNoSpace(err) {
-			s.wal.close()
-			return explainLog(s.path, err)
+			return fmt.Errorf("begin the log of the store: %w", err)
 		}
 	}
 	return nil
@@ -71,16 +70,18 @@ func (s *Store) startLog() error {
 	if err != nil {
 		return err
 	}
-	err = s.db.Update(func(tx *bolt.Tx) error {
-		meta := bucketsOf(tx).meta
-		return errors.Join(
-			meta.Put([]byte(metaFormat), []byte(formatLogged)),
-			meta.Put([]byte(metaLog), wal.id[:]),
-		)
+	err = s.guard(func() error {
+		return s.db.Update(func(tx *bolt.Tx) error {
+			meta := bucketsOf(tx).meta
+			return errors.Join(
+				meta.Put([]byte(metaFormat), []byte(formatLogged)),
+				meta.Put([]byte(metaLog), wal.id[:]),
+			)
+		})
 	})
 	if err != nil {
 		wal.close()
-		return fmt.Errorf("name the log in %s: %w", s.path, err)
+		return err
 	}
 	s.wal = wal
 	return nil
