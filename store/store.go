@@ -4,7 +4,8 @@
 // package backup moves what one holds into another.
 //
 // Keys are "/<group resource>/<namespace>/<name>", for example "/pods/default/web-0", "/nodes//n1" and
-// "/deployments.apps/default/web"; "/alloc/…" holds claims to unique things such as Service addresses.
+// "/deployments.apps/default/web"; "/alloc/…" holds claims to unique things such as Service addresses, and
+// "/identity/…" what the servers of a cluster share beside the API.
 // Values are what the API server encodes; the store never looks at them.
 //
 // Every transaction has one revision, which all its keys share. Revisions are above 0, rise with every
