@@ -1,7 +1,6 @@
 package core
 
 import (
-	"fmt"
 	"maps"
 	"strings"
 	"time"
@@ -73,11 +72,7 @@ func validateLimitRange(l *corev1.LimitRange) field.ErrorList {
 	seen := sets.New[corev1.LimitType]()
 	for i := range l.Spec.Limits {
 		item, path := &l.Spec.Limits[i], field.NewPath("spec", "limits").Index(i)
-		if item.Type == "" {
-			errs = append(errs, field.Required(path.Child("type"), ""))
-		} else {
-			errs = append(errs, qualifiedName(path.Child("type"), string(item.Type))...)
-		}
+		errs = append(errs, limitType(item.Type, path.Child("type"))...)
 		if seen.Has(item.Type) {
 			errs = append(errs, field.Duplicate(path.Child("type"), item.Type))
 		}
@@ -87,26 +82,41 @@ func validateLimitRange(l *corev1.LimitRange) field.ErrorList {
 	return errs
 }
 
-func validateLimit(item *corev1.LimitRangeItem, path *field.Path) field.ErrorList {
-	var errs field.ErrorList
-	all := corev1.ResourceList{}
-	for _, list := range []struct {
-		name   string
-		values corev1.ResourceList
-	}{{"max", item.Max}, {"min", item.Min}, {"default", item.Default}, {"defaultRequest", item.DefaultRequest}, {"maxLimitRequestRatio", item.MaxLimitRequestRatio}} {
-		for _, name := range sortedNames(list.values) {
-			p := path.Child(list.name).Key(string(name))
-			errs = append(errs, limitedResource(item.Type, name, p)...)
-			errs = append(errs, resourceAmount(name, list.values[name], p)...)
-			all[name] = resource.Quantity{}
+func limitType(t corev1.LimitType, path *field.Path) field.ErrorList {
+	errs := qualifiedName(path, string(t))
+	switch t {
+	case corev1.LimitTypePod, corev1.LimitTypeContainer, corev1.LimitTypePersistentVolumeClaim:
+	default:
+		if len(errs) == 0 && !strings.Contains(string(t), "/") {
+			errs = append(errs, field.Invalid(path, t, "must be a standard limit type or fully qualified"))
 		}
 	}
-	if item.Type == corev1.LimitTypePod {
+	return errs
+}
+
+func validateLimit(item *corev1.LimitRangeItem, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	ofPods := item.Type == corev1.LimitTypePod
+	if ofPods {
 		if len(item.Default) > 0 {
 			errs = append(errs, field.Forbidden(path.Child("default"), "may not be specified when `type` is 'Pod'"))
 		}
 		if len(item.DefaultRequest) > 0 {
 			errs = append(errs, field.Forbidden(path.Child("defaultRequest"), "may not be specified when `type` is 'Pod'"))
+		}
+	}
+	b := limitBounds{min: item.Min, max: item.Max, ratio: item.MaxLimitRequestRatio}
+	if !ofPods {
+		b.limit, b.request = item.Default, item.DefaultRequest
+	}
+	all := corev1.ResourceList{}
+	for _, list := range []struct {
+		name   string
+		values corev1.ResourceList
+	}{{"max", b.max}, {"min", b.min}, {"default", b.limit}, {"defaultRequest", b.request}, {"maxLimitRequestRatio", b.ratio}} {
+		for _, name := range sortedNames(list.values) {
+			errs = append(errs, limitedResource(item.Type, name, path.Child(list.name).Key(string(name)))...)
+			all[name] = resource.Quantity{}
 		}
 	}
 	if item.Type == corev1.LimitTypePersistentVolumeClaim {
@@ -117,55 +127,8 @@ func validateLimit(item *corev1.LimitRangeItem, path *field.Path) field.ErrorLis
 		}
 	}
 	for _, name := range sortedNames(all) {
-		errs = append(errs, validateBounds(item, name, path)...)
-	}
-	return errs
-}
-
-// validateBounds checks that the amounts of one resource are in order: least, default request, default limit, greatest.
-func validateBounds(item *corev1.LimitRangeItem, name corev1.ResourceName, path *field.Path) field.ErrorList {
-	var errs field.ErrorList
-	type bound struct {
-		field, label string
-		list         corev1.ResourceList
-	}
-	min := bound{"min", "min", item.Min}
-	request := bound{"defaultRequest", "default request", item.DefaultRequest}
-	limit := bound{"default", "default", item.Default}
-	max := bound{"max", "max", item.Max}
-	for _, c := range []struct {
-		low, high bound
-		at        string
-	}{{min, max, "min"}, {min, request, "defaultRequest"}, {request, max, "defaultRequest"}, {request, limit, "defaultRequest"}, {min, limit, "default"}, {limit, max, "default"}} {
-		low, hasLow := c.low.list[name]
-		high, hasHigh := c.high.list[name]
-		if !hasLow || !hasHigh || low.Cmp(high) <= 0 {
-			continue
-		}
-		value := low
-		if c.at == c.high.field {
-			value = high
-		}
-		errs = append(errs, field.Invalid(path.Child(c.at).Key(string(name)), value.String(),
-			fmt.Sprintf("%s value %s is greater than %s value %s", c.low.label, low.String(), c.high.label, high.String())))
-	}
-	ratio, ok := item.MaxLimitRequestRatio[name]
-	if !ok {
-		return errs
-	}
-	p := path.Child("maxLimitRequestRatio").Key(string(name))
-	if ratio.Cmp(resource.MustParse("1")) < 0 {
-		errs = append(errs, field.Invalid(p, ratio.String(), fmt.Sprintf("ratio %s is less than 1", ratio.String())))
-	}
-	least, hasLeast := item.Min[name]
-	most, hasMost := item.Max[name]
-	if hasLeast && hasMost && !least.IsZero() {
-		if greatest := float64(most.Value()) / float64(least.Value()); float64(ratio.Value()) > greatest {
-			errs = append(errs, field.Invalid(p, ratio.String(), fmt.Sprintf("ratio %s is greater than max/min = %f", ratio.String(), greatest)))
-		}
-	}
-	if !overcommits(name) && ratio.Cmp(resource.MustParse("1")) != 0 {
-		errs = append(errs, field.Required(path.Child("maxLimitRequestRatio").Key(string(name)), fmt.Sprintf("limit ratio must be 1 for %s", name)))
+		errs = append(errs, b.order(name, path)...)
+		errs = append(errs, b.ratios(name, path)...)
 	}
 	return errs
 }
@@ -174,9 +137,5 @@ func limitedResource(t corev1.LimitType, name corev1.ResourceName, path *field.P
 	if t == corev1.LimitTypePod || t == corev1.LimitTypeContainer {
 		return containerResourceName(name, path)
 	}
-	errs := qualifiedName(path, string(name))
-	if len(errs) == 0 && !strings.Contains(string(name), "/") && !standardResource(name) {
-		errs = append(errs, field.Invalid(path, name, "must be a standard resource type or fully qualified"))
-	}
-	return errs
+	return resourceName(name, path)
 }

@@ -5,11 +5,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
-	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/diff"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"sampan/kind"
@@ -32,23 +29,22 @@ func PersistentVolumeClaim() *kind.Kind {
 		Default: DefaultClaim,
 		PrepareCreate: func(c *corev1.PersistentVolumeClaim) {
 			c.Status = corev1.PersistentVolumeClaimStatus{Phase: corev1.ClaimPending}
+			prepareDataSources(&c.Spec, nil)
 		},
-		PrepareUpdate: func(c, old *corev1.PersistentVolumeClaim) { c.Status = *old.Status.DeepCopy() },
+		PrepareUpdate: func(c, old *corev1.PersistentVolumeClaim) {
+			c.Status = *old.Status.DeepCopy()
+			prepareDataSources(&c.Spec, &old.Spec)
+		},
 
 		Validate: func(c *corev1.PersistentVolumeClaim) field.ErrorList {
 			return validateClaimSpec(&c.Spec, field.NewPath("spec"))
 		},
 		ValidateUpdate: validateClaimUpdate,
+		Warnings:       claimWarnings,
 
-		PrepareStatus: func(c, old *corev1.PersistentVolumeClaim) { c.Spec = *old.Spec.DeepCopy() },
-		ValidateStatus: func(c, _ *corev1.PersistentVolumeClaim) field.ErrorList {
-			var errs field.ErrorList
-			for _, name := range sortedNames(c.Status.Capacity) {
-				errs = append(errs, nonNegativeAmount(c.Status.Capacity[name], field.NewPath("status", "capacity").Key(string(name)))...)
-			}
-			return errs
-		},
-		Finalizers: func(*corev1.PersistentVolumeClaim) []string { return []string{ClaimProtection} },
+		PrepareStatus:  func(c, old *corev1.PersistentVolumeClaim) { c.Spec = *old.Spec.DeepCopy() },
+		ValidateStatus: validateClaimStatus,
+		Finalizers:     func(*corev1.PersistentVolumeClaim) []string { return []string{ClaimProtection} },
 
 		Columns: []metav1.TableColumnDefinition{
 			kind.NameColumn(),
@@ -63,34 +59,6 @@ func PersistentVolumeClaim() *kind.Kind {
 		},
 		Row: claimRow,
 	}.Kind()
-}
-
-// validateClaimUpdate lets a claim be bound once and grow while bound; all else would deceive its volume.
-func validateClaimUpdate(c, old *corev1.PersistentVolumeClaim) field.ErrorList {
-	path := field.NewPath("spec")
-	errs := validateClaimSpec(&c.Spec, path)
-	bound := c.Status.Phase == corev1.ClaimBound
-	is, was := c.Spec.DeepCopy(), old.Spec.DeepCopy()
-	if was.VolumeName == "" {
-		was.VolumeName = is.VolumeName
-	}
-	if was.StorageClassName == nil && is.StorageClassName != nil && old.Annotations[corev1.BetaStorageClassAnnotation] == "" {
-		was.StorageClassName = is.StorageClassName // the default class may come later than the claim (KEP-3333)
-	}
-	size, oldSize := is.Resources.Requests[corev1.ResourceStorage], was.Resources.Requests[corev1.ResourceStorage]
-	if bound {
-		if is.Resources.Requests != nil {
-			is.Resources.Requests[corev1.ResourceStorage] = oldSize
-		}
-		is.VolumeAttributesClassName = was.VolumeAttributesClassName
-	}
-	if !equality.Semantic.DeepEqual(is, was) {
-		errs = append(errs, field.Forbidden(path, "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims\n"+diff.Diff(*was, *is)))
-	}
-	if capacity := old.Status.Capacity[corev1.ResourceStorage]; bound && size.Cmp(oldSize) < 0 && size.Cmp(capacity) <= 0 {
-		errs = append(errs, field.Forbidden(path.Child("resources", "requests", "storage"), "field can not be less than status.capacity"))
-	}
-	return append(errs, apivalidation.ValidateImmutableField(c.Spec.VolumeMode, old.Spec.VolumeMode, path.Child("volumeMode"))...)
 }
 
 func claimRow(c *corev1.PersistentVolumeClaim, now time.Time) []any {

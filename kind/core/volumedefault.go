@@ -93,11 +93,3 @@ func defaultHostPath(h *corev1.HostPathVolumeSource) {
 		h.Type = new(corev1.HostPathUnset)
 	}
 }
-
-func defaultClaimSpec(spec *corev1.PersistentVolumeClaimSpec) {
-	if spec.VolumeMode == nil {
-		spec.VolumeMode = new(corev1.PersistentVolumeFilesystem)
-	}
-	roundMilli(spec.Resources.Limits)
-	roundMilli(spec.Resources.Requests)
-}

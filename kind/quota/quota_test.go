@@ -34,6 +34,9 @@ func TestScopes(t *testing.T) {
 		s.Affinity = &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{PreferredDuringSchedulingIgnoredDuringExecution: []corev1.WeightedPodAffinityTerm{{
 			PodAffinityTerm: corev1.PodAffinityTerm{NamespaceSelector: &metav1.LabelSelector{}}}}}}
 	})
+	changing := claim("fast")
+	changing.Status.CurrentVolumeAttributesClassName = new("slow")
+	changing.Status.ModifyVolumeStatus = &corev1.ModifyVolumeStatus{TargetVolumeAttributesClassName: "gold"}
 	for _, c := range []struct {
 		name string
 		spec corev1.ResourceQuotaSpec
@@ -55,6 +58,10 @@ func TestScopes(t *testing.T) {
 		{"looks into other namespaces", scope(corev1.ResourceQuotaScopeCrossNamespacePodAffinity), abroad, true},
 		{"stays in its own", scope(corev1.ResourceQuotaScopeCrossNamespacePodAffinity), pod(nil), false},
 		{"claims by class", selector(corev1.ResourceQuotaScopeVolumeAttributesClass, corev1.ScopeSelectorOpIn, "fast"), claim("fast"), true},
+		{"claims by the class that their volume has", selector(corev1.ResourceQuotaScopeVolumeAttributesClass, corev1.ScopeSelectorOpIn, "slow"), changing, true},
+		{"claims by the class on its way", selector(corev1.ResourceQuotaScopeVolumeAttributesClass, corev1.ScopeSelectorOpIn, "gold"), changing, true},
+		{"claims by another class of theirs", selector(corev1.ResourceQuotaScopeVolumeAttributesClass, corev1.ScopeSelectorOpNotIn, "fast", "slow"), changing, true},
+		{"claims without a class", selector(corev1.ResourceQuotaScopeVolumeAttributesClass, corev1.ScopeSelectorOpNotIn, "fast"), claim(""), true},
 		{"pods have no such class", selector(corev1.ResourceQuotaScopeVolumeAttributesClass, corev1.ScopeSelectorOpExists), pod(nil), false},
 	} {
 		if got := Selects(&corev1.ResourceQuota{Spec: c.spec}, c.obj); got != c.want {

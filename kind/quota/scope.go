@@ -41,17 +41,13 @@ func inScope(r corev1.ScopedResourceSelectorRequirement, obj kind.Object) bool {
 		case corev1.ResourceQuotaScopeNotBestEffort:
 			return core.QOSClass(&obj.Spec) != corev1.PodQOSBestEffort
 		case corev1.ResourceQuotaScopePriorityClass:
-			return matches(r, obj.Spec.PriorityClassName)
+			return matches(r, given(obj.Spec.PriorityClassName))
 		case corev1.ResourceQuotaScopeCrossNamespacePodAffinity:
 			return crossNamespace(obj)
 		}
 	case *corev1.PersistentVolumeClaim:
 		if r.ScopeName == corev1.ResourceQuotaScopeVolumeAttributesClass {
-			class := ""
-			if c := obj.Spec.VolumeAttributesClassName; c != nil {
-				class = *c
-			}
-			return matches(r, class)
+			return matches(r, attributesClasses(obj))
 		}
 	}
 	return false
@@ -62,16 +58,38 @@ func terminating(pod *corev1.Pod) bool {
 	return pod.Spec.ActiveDeadlineSeconds != nil && *pod.Spec.ActiveDeadlineSeconds >= 0
 }
 
-func matches(r corev1.ScopedResourceSelectorRequirement, value string) bool {
+// attributesClasses are the class that a claim asks for, the one that its volume has, and the one that is on its way.
+func attributesClasses(c *corev1.PersistentVolumeClaim) []string {
+	var asked, has, coming string
+	if name := c.Spec.VolumeAttributesClassName; name != nil {
+		asked = *name
+	}
+	if name := c.Status.CurrentVolumeAttributesClassName; name != nil {
+		has = *name
+	}
+	if s := c.Status.ModifyVolumeStatus; s != nil {
+		coming = s.TargetVolumeAttributesClassName
+	}
+	return given(asked, has, coming)
+}
+
+// given returns those of the names that are not empty.
+func given(names ...string) []string {
+	return slices.DeleteFunc(names, func(name string) bool { return name == "" })
+}
+
+// matches reports whether one of an object's names, or having none, meets a requirement.
+func matches(r corev1.ScopedResourceSelectorRequirement, names []string) bool {
+	named := func(name string) bool { return slices.Contains(r.Values, name) }
 	switch r.Operator {
 	case corev1.ScopeSelectorOpIn:
-		return value != "" && slices.Contains(r.Values, value)
+		return slices.ContainsFunc(names, named)
 	case corev1.ScopeSelectorOpNotIn:
-		return !slices.Contains(r.Values, value)
+		return len(names) == 0 || slices.ContainsFunc(names, func(name string) bool { return !named(name) })
 	case corev1.ScopeSelectorOpExists:
-		return value != ""
+		return len(names) > 0
 	case corev1.ScopeSelectorOpDoesNotExist:
-		return value == ""
+		return len(names) == 0
 	}
 	return false
 }
