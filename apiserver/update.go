@@ -129,6 +129,7 @@ func (s *Server) legalise(r request, next, cur kind.Object, snap *view.Snapshot)
 		}
 		part.PrepareUpdate(next, cur)
 		s.stampConditions(r, next, cur)
+		s.stampPhase(next, cur)
 		if part.Validate != nil {
 			errs = part.Validate(next, cur)
 		}

@@ -28,9 +28,7 @@ func PersistentVolume() *kind.Kind {
 		},
 		PrepareUpdate: func(v, old *corev1.PersistentVolume) { v.Status = *old.Status.DeepCopy() },
 
-		Validate: func(v *corev1.PersistentVolume) field.ErrorList {
-			return validatePersistentVolumeSpec(&v.Spec, v.Name, field.NewPath("spec"))
-		},
+		Validate:       validatePersistentVolume,
 		ValidateUpdate: validatePersistentVolumeUpdate,
 		Warnings:       persistentVolumeWarnings,
 

@@ -130,7 +130,7 @@ func validateLocal(l *corev1.LocalVolumeSource, affinity *corev1.VolumeNodeAffin
 }
 
 func validateVolumeCSI(c *corev1.CSIPersistentVolumeSource, p *field.Path) field.ErrorList {
-	errs := append(validateDriverName(c.Driver, p.Child("driver")), required(p.Child("volumeHandle"), c.VolumeHandle)...)
+	errs := append(ValidateDriverName(c.Driver, p.Child("driver")), required(p.Child("volumeHandle"), c.VolumeHandle)...)
 	for _, secret := range []struct {
 		name string
 		ref  *corev1.SecretReference

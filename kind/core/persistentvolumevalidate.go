@@ -12,6 +12,21 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
+func validatePersistentVolume(v *corev1.PersistentVolume) field.ErrorList {
+	errs := validatePersistentVolumeSpec(&v.Spec, v.Name, field.NewPath("spec"))
+	if _, ok := v.Annotations[corev1.MountOptionAnnotation]; ok && !takesMountOptions(&v.Spec) {
+		errs = append(errs, field.Forbidden(field.NewPath("metadata", "annotations", corev1.MountOptionAnnotation), "may not specify mount options for this volume type"))
+	}
+	return errs
+}
+
+// takesMountOptions says whether a volume has a source to which the annotation of old, before spec.mountOptions, applies.
+func takesMountOptions(s *corev1.PersistentVolumeSpec) bool {
+	return s.GCEPersistentDisk != nil || s.AWSElasticBlockStore != nil || s.Glusterfs != nil || s.NFS != nil || s.RBD != nil ||
+		s.Quobyte != nil || s.ISCSI != nil || s.Cinder != nil || s.CephFS != nil || s.AzureFile != nil || s.VsphereVolume != nil ||
+		s.AzureDisk != nil || s.PortworxVolume != nil
+}
+
 func validatePersistentVolumeSpec(spec *corev1.PersistentVolumeSpec, name string, p *field.Path) field.ErrorList {
 	errs := validateVolumeModes(spec.AccessModes, "", p.Child("accessModes"))
 	errs = append(errs, validateCapacity(spec.Capacity, p.Child("capacity"))...)
@@ -138,7 +153,7 @@ func validateRecycling(spec *corev1.PersistentVolumeSpec, p *field.Path) field.E
 
 // validatePersistentVolumeUpdate keeps what makes a volume the one that it is. Some paths lack "spec", as upstream's do.
 func validatePersistentVolumeUpdate(v, old *corev1.PersistentVolume) field.ErrorList {
-	errs := validatePersistentVolumeSpec(&v.Spec, v.Name, field.NewPath("spec"))
+	errs := validatePersistentVolume(v)
 	source := v.Spec.PersistentVolumeSource
 	if is, was := source.CSI, old.Spec.CSI; is != nil && was != nil && was.ControllerExpandSecretRef == nil && is.ControllerExpandSecretRef != nil {
 		source.CSI = is.DeepCopy()

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 
 	"sampan/kind/core"
 	"sampan/kind/kindtest"
@@ -41,6 +42,13 @@ func TestReplicationControllerWarnings(t *testing.T) {
 	}
 	if got := core.ReplicationController().UpdateWarnings(rc, rc); len(got) != 0 {
 		t.Errorf("%q of a change that does not touch the specification", got)
+	}
+}
+
+func TestReplicationControllerDefaults(t *testing.T) {
+	rc := kindtest.Created(t, core.ReplicationController(), controller).(*corev1.ReplicationController)
+	if rc.Spec.Selector["app"] != "a" || rc.Labels["app"] != "a" || *rc.Spec.Replicas != 1 {
+		t.Errorf("%+v", rc)
 	}
 }
 

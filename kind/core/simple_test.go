@@ -14,8 +14,6 @@ import (
 )
 
 func TestValidation(t *testing.T) {
-	const claim = `spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}`
-	const volume = `spec: {accessModes: [ReadWriteOnce], capacity: {storage: 1Gi}, hostPath: {path: /d}}`
 	for _, c := range []struct {
 		name      string
 		kind      *kind.Kind
@@ -30,18 +28,6 @@ func TestValidation(t *testing.T) {
 		{"token", core.Secret(), `{}`, `{type: kubernetes.io/service-account-token}`, []string{`metadata.annotations[kubernetes.io/service-account.name]: Required value`}},
 		{"finalizer", core.Namespace(), `{}`, `{spec: {finalizers: ["a b"]}}`, []string{
 			`spec.finalizers: Invalid value: "a b": name part must consist of`, `spec.finalizers: Invalid value: "a b": name is neither a standard finalizer name nor is it fully qualified`}},
-		{"claim", core.PersistentVolumeClaim(), claim, `{}`, nil},
-		{"claim without modes", core.PersistentVolumeClaim(), claim, `{spec: {accessModes: []}}`, []string{`spec.accessModes: Required value: at least 1 access mode is required`}},
-		{"claim with unknown mode", core.PersistentVolumeClaim(), claim, `{spec: {accessModes: [Write]}}`,
-			[]string{`spec.accessModes: Unsupported value: "Write": supported values: "ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"`}},
-		{"claim of nothing", core.PersistentVolumeClaim(), claim, `{spec: {resources: {requests: {storage: 0}}}}`, []string{`spec.resources[storage]: Invalid value: "0": must be greater than zero`}},
-		{"volume", core.PersistentVolume(), volume, `{}`, nil},
-		{"volume without size", core.PersistentVolume(), volume, `{spec: {capacity: null}}`, []string{`spec.capacity: Required value`}},
-		{"volume without source", core.PersistentVolume(), volume, `{spec: {hostPath: null}}`, []string{`spec: Required value: must specify a volume type`}},
-		{"volume with two sources", core.PersistentVolume(), volume, `{spec: {nfs: {server: s, path: /}}}`, []string{`spec: Forbidden: may not specify more than 1 volume type`}},
-		{"local volume anywhere", core.PersistentVolume(), volume, `{spec: {hostPath: null, local: {path: /d}}}`, []string{`spec.nodeAffinity: Required value: Local volume requires node affinity`}},
-		{"reclaim policy", core.PersistentVolume(), volume, `{spec: {persistentVolumeReclaimPolicy: Burn}}`,
-			[]string{`spec.persistentVolumeReclaimPolicy: Unsupported value: "Burn": supported values: "Delete", "Recycle", "Retain"`}},
 		{"taint twice", core.Node(), `{}`, `{spec: {taints: [{key: a, effect: NoSchedule}, {key: a, effect: NoSchedule, value: b}]}}`,
 			[]string{`metadata.taints[1]: Duplicate value: {"key":"a","value":"b","effect":"NoSchedule"}: taints must be unique by key and effect pair`}},
 		{"taint effect", core.Node(), `{}`, `{spec: {taints: [{key: a, effect: Never}]}}`,
@@ -76,9 +62,6 @@ func TestDataOverOneMebibyteIsRefused(t *testing.T) {
 
 func TestUpdates(t *testing.T) {
 	const immutable = "Forbidden: field is immutable when `immutable` is set"
-	const claim = `{spec: {accessModes: [ReadWriteOnce], storageClassName: fast, resources: {requests: {storage: 2Gi}}}}`
-	const boundClaim = `{"status": {"phase": "Bound", "capacity": {"storage": "1Gi"}}}`
-	const volume = `{spec: {accessModes: [ReadWriteOnce], capacity: {storage: 1Gi}, hostPath: {path: /d}}}`
 	for _, c := range []struct {
 		name             string
 		kind             *kind.Kind
@@ -89,17 +72,6 @@ func TestUpdates(t *testing.T) {
 		{"sealed", core.ConfigMap(), `{immutable: true, data: {a: b}}`, `{}`, `{immutable: false, data: {a: c}}`, []string{`immutable: ` + immutable, `data: ` + immutable}},
 		{"sealed", core.Secret(), `{immutable: true, stringData: {a: b}}`, `{}`, `{stringData: {a: c}}`, []string{`data: ` + immutable}},
 		{"type", core.Secret(), `{}`, `{}`, `{type: other}`, []string{`type: Invalid value: "other": field is immutable`}},
-		{"bound by the controller", core.PersistentVolumeClaim(), claim, `{}`, `{spec: {volumeName: v}}`, nil},
-		{"bound again", core.PersistentVolumeClaim(), claim, `{"spec": {"volumeName": "v"}}`, `{spec: {volumeName: w}}`,
-			[]string{`spec: Forbidden: spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims`}},
-		{"grown before bound", core.PersistentVolumeClaim(), claim, `{}`, `{spec: {resources: {requests: {storage: 3Gi}}}}`,
-			[]string{`spec: Forbidden: spec is immutable after creation`}},
-		{"grown", core.PersistentVolumeClaim(), claim, boundClaim, `{spec: {resources: {requests: {storage: 3Gi}}}}`, nil},
-		{"shrunk", core.PersistentVolumeClaim(), claim, boundClaim, `{spec: {resources: {requests: {storage: 1Gi}}}}`,
-			[]string{`spec.resources.requests.storage: Forbidden: field can not be less than status.capacity`}},
-		{"class", core.PersistentVolumeClaim(), claim, boundClaim, `{spec: {storageClassName: slow}}`, []string{`spec: Forbidden: spec is immutable after creation`}},
-		{"claimed", core.PersistentVolume(), volume, `{}`, `{spec: {claimRef: {namespace: ns, name: c}}}`, nil},
-		{"source", core.PersistentVolume(), volume, `{}`, `{spec: {hostPath: {path: /e}}}`, []string{`spec.persistentvolumesource: Forbidden: spec.persistentvolumesource is immutable after creation`}},
 		{"cordoned", core.Node(), `{}`, `{}`, `{spec: {unschedulable: true, taints: [{key: a, effect: NoSchedule}]}}`, nil},
 		{"addresses given", core.Node(), `{}`, `{}`, `{spec: {podCIDR: 10.1.0.0/24, podCIDRs: [10.1.0.0/24]}}`, nil},
 		{"addresses changed", core.Node(), `{spec: {podCIDRs: [10.1.0.0/24]}}`, `{}`, `{spec: {podCIDR: 10.2.0.0/24, podCIDRs: [10.2.0.0/24]}}`,
@@ -155,12 +127,6 @@ func TestTables(t *testing.T) {
 		{core.Node(), `{status: {conditions: [{type: Ready, status: Unknown}]}}`,
 			"NAME   STATUS     ROLES    AGE   VERSION   [INTERNAL-IP]   [EXTERNAL-IP]   [OS-IMAGE]   [KERNEL-VERSION]   [CONTAINER-RUNTIME]\n" +
 				"a      NotReady   <none>   5m              <none>          <none>          <unknown>    <unknown>          <unknown>\n"},
-		{core.PersistentVolumeClaim(), `{spec: {volumeName: v, storageClassName: fast, volumeMode: Filesystem}, status: {phase: Bound, capacity: {storage: 1Gi}, accessModes: [ReadWriteMany, ReadWriteOnce]}}`,
-			"NAME   STATUS   VOLUME   CAPACITY   ACCESS MODES   STORAGECLASS   VOLUMEATTRIBUTESCLASS   AGE   [VOLUMEMODE]\n" +
-				"a      Bound    v        1Gi        RWO,RWX        fast           <unset>                 5m    Filesystem\n"},
-		{core.PersistentVolume(), `{spec: {capacity: {storage: 1Gi}, accessModes: [ReadWriteOnce], persistentVolumeReclaimPolicy: Delete, claimRef: {namespace: ns, name: c}, storageClassName: fast}, status: {phase: Bound, reason: why}}`,
-			"NAME   CAPACITY   ACCESS MODES   RECLAIM POLICY   STATUS   CLAIM   STORAGECLASS   VOLUMEATTRIBUTESCLASS   REASON   AGE   [VOLUMEMODE]\n" +
-				"a      1Gi        RWO            Delete           Bound    ns/c    fast           <unset>                 why      5m    <unset>\n"},
 		{core.Event(), `{type: Warning, reason: BackOff, message: "again \n", count: 4, source: {component: sampan, host: n1}, involvedObject: {kind: Pod, name: p, fieldPath: "spec.containers{c}"}, firstTimestamp: "2026-05-01T11:00:00Z", lastTimestamp: "2026-05-01T11:59:50Z"}`,
 			"LAST SEEN   TYPE      REASON    OBJECT   [SUBOBJECT]          [SOURCE]     MESSAGE   [FIRST SEEN]   [COUNT]   [NAME]\n" +
 				"10s         Warning   BackOff   pod/p    spec.containers{c}   sampan, n1   again     60m            4         a\n"},

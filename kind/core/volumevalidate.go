@@ -179,7 +179,7 @@ func validateNFS(n *corev1.NFSVolumeSource, fp *field.Path) field.ErrorList {
 }
 
 func validateCSISource(c *corev1.CSIVolumeSource, fp *field.Path) field.ErrorList {
-	errs := validateDriverName(c.Driver, fp.Child("driver"))
+	errs := ValidateDriverName(c.Driver, fp.Child("driver"))
 	if ref := c.NodePublishSecretRef; ref != nil {
 		if ref.Name == "" {
 			return append(errs, field.Required(fp.Child("nodePublishSecretRef", "name"), ""))
@@ -189,13 +189,10 @@ func validateCSISource(c *corev1.CSIVolumeSource, fp *field.Path) field.ErrorLis
 	return errs
 }
 
-// validateDriverName checks the name of a CSI driver: a domain in letters of either case, of 63 characters at most.
-func validateDriverName(name string, fp *field.Path) field.ErrorList {
+// ValidateDriverName checks the name of a CSI driver: a domain in letters of either case, of 63 characters at most.
+func ValidateDriverName(name string, fp *field.Path) field.ErrorList {
 	const longest = 63
-	if name == "" {
-		return field.ErrorList{field.Required(fp, "")}
-	}
-	var errs field.ErrorList
+	errs := required(fp, name)
 	if len(name) > longest {
 		errs = append(errs, field.TooLong(fp, "", longest))
 	}

@@ -25,7 +25,7 @@ func TestVolumes(t *testing.T) {
 		{inVolume(`nfs: {}`), wants(at, `.nfs.server: Required value`, `.nfs.path: Required value`, `.nfs.path: Invalid value: "": must be an absolute path`)},
 		{inVolume(`persistentVolumeClaim: {claimName: ""}`), wants(at, `.persistentVolumeClaim.claimName: Required value`)},
 		{inVolume(`image: {pullPolicy: Often}`), wants(at, `.image.reference: Required value`, `.image.pullPolicy: Unsupported value: "Often": supported values: "Always", "IfNotPresent", "Never"`)},
-		{inVolume(`csi: {driver: ""}`), wants(at, `.csi.driver: Required value`)},
+		{inVolume(`csi: {driver: ""}`), wants(at, `.csi.driver: Required value`, `.csi.driver: Invalid value: "": `+notSubdomain)},
 		{inVolume(`csi: {driver: Disk.Example.com, nodePublishSecretRef: {}}`), wants(at, `.csi.nodePublishSecretRef.name: Required value`)},
 		{inVolume(`csi: {driver: a_b, nodePublishSecretRef: {name: A}}`), wants(at, `.csi.driver: Invalid value: "a_b": `+notSubdomain, `.csi.name: Invalid value: "A": `+notSubdomain)},
 		{inVolume(`csi: {driver: ` + strings.Repeat("a", 64) + `}`), wants(at, `.csi.driver: Too long: may not be more than 63 bytes`)},

@@ -10,7 +10,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/sets"
-	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"sampan/kind"
@@ -18,7 +17,6 @@ import (
 )
 
 const (
-	maxDriverName       = 63
 	minTokenSeconds     = 600
 	maxTokenSeconds     = 1 << 32
 	minAllocatablePause = 10 // seconds
@@ -139,19 +137,4 @@ func driverRow(d *storagev1.CSIDriver, now time.Time) []any {
 		mode = strings.Join(modes, ",")
 	}
 	return []any{d.Name, attach, is(d.Spec.PodInfoOnMount), is(d.Spec.StorageCapacity), tokens, is(d.Spec.RequiresRepublish), mode, kind.Age(d, now)}
-}
-
-// driverName checks what a CSI driver calls itself: a domain in letters of either case.
-func driverName(name string, path *field.Path) field.ErrorList {
-	var errs field.ErrorList
-	if name == "" {
-		errs = append(errs, field.Required(path, ""))
-	}
-	if len(name) > maxDriverName {
-		errs = append(errs, field.TooLong(path, "", maxDriverName))
-	}
-	for _, msg := range validation.IsDNS1123Subdomain(strings.ToLower(name)) {
-		errs = append(errs, field.Invalid(path, name, msg))
-	}
-	return errs
 }

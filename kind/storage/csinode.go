@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"sampan/kind"
+	"sampan/kind/core"
 )
 
 const maxNodeID = 256
@@ -48,7 +49,7 @@ func validateCSINode(n *storagev1.CSINode) field.ErrorList {
 	names := sets.New[string]()
 	for i, d := range n.Spec.Drivers {
 		path := field.NewPath("spec", "drivers").Index(i)
-		errs = append(errs, driverName(d.Name, path.Child("name"))...)
+		errs = append(errs, core.ValidateDriverName(d.Name, path.Child("name"))...)
 		switch {
 		case d.NodeID == "":
 			errs = append(errs, field.Required(path.Child("nodeID"), ""))

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"sampan/kind"
+	"sampan/kind/core"
 )
 
 const (
@@ -67,7 +68,7 @@ func VolumeAttachment() *kind.Kind {
 
 func validateAttachment(a *storagev1.VolumeAttachment) field.ErrorList {
 	path := field.NewPath("spec")
-	errs := driverName(a.Spec.Attacher, path.Child("attacher"))
+	errs := core.ValidateDriverName(a.Spec.Attacher, path.Child("attacher"))
 	source, name := path.Child("source"), a.Spec.Source.PersistentVolumeName
 	switch inline := a.Spec.Source.InlineVolumeSpec; {
 	case name == nil && inline == nil:
@@ -76,6 +77,9 @@ func validateAttachment(a *storagev1.VolumeAttachment) field.ErrorList {
 		errs = append(errs, field.Forbidden(source, "must specify exactly one of inlineVolumeSpec and persistentVolumeName"))
 	case name != nil && *name == "":
 		errs = append(errs, field.Required(source.Child("persistentVolumeName"), "must specify non empty persistentVolumeName"))
+	}
+	if inline := a.Spec.Source.InlineVolumeSpec; inline != nil && name == nil {
+		errs = append(errs, core.ValidateInlineVolumeSpec(inline, source.Child("inlineVolumeSpec"))...)
 	}
 	if name != nil {
 		for _, msg := range apivalidation.NameIsDNSSubdomain(*name, false) {

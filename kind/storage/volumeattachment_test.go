@@ -26,6 +26,17 @@ func TestVolumeAttachmentValidation(t *testing.T) {
 		{`{spec: {source: {persistentVolumeName: ""}}}`, []string{"spec.source.persistentVolumeName: Required value: must specify non empty persistentVolumeName",
 			`spec.source.persistentVolumeName: Invalid value: "": a lowercase RFC 1123 subdomain must consist of`}},
 		{`{spec: {source: {persistentVolumeName: A}}}`, []string{`spec.source.persistentVolumeName: Invalid value: "A": a lowercase RFC 1123 subdomain must consist of`}},
+		{`{spec: {source: {persistentVolumeName: null, inlineVolumeSpec: {accessModes: [ReadWriteOnce], csi: {driver: d, volumeHandle: h}}}}}`, nil},
+		{`{spec: {source: {persistentVolumeName: null, inlineVolumeSpec: {accessModes: [ReadWriteOnce], hostPath: {path: /d}}}}}`, []string{
+			"spec.source.inlineVolumeSpec.csi: Required value: has to be specified in the context of inline volumes"}},
+		{`{spec: {source: {persistentVolumeName: null, inlineVolumeSpec: {csi: {driver: d, volumeHandle: h}, claimRef: {}, capacity: {storage: 1}, nodeAffinity: {}, storageClassName: a, persistentVolumeReclaimPolicy: Delete, volumeMode: Block}}}}`, []string{
+			"spec.source.inlineVolumeSpec.accessModes: Required value",
+			"spec.source.inlineVolumeSpec.claimRef: Forbidden: may not be specified in the context of inline volumes",
+			"spec.source.inlineVolumeSpec.capacity: Forbidden: may not be specified in the context of inline volumes",
+			"spec.source.inlineVolumeSpec.nodeAffinity: Forbidden: may not be specified in the context of inline volumes",
+			"spec.source.inlineVolumeSpec.storageClassName: Forbidden: may not be specified in the context of inline volumes",
+			"spec.source.inlineVolumeSpec.persistentVolumeReclaimPolicy: Forbidden: may only be Retain in the context of inline volumes",
+			"spec.source.inlineVolumeSpec.volumeMode: Forbidden: may not specify volumeMode other than Filesystem in the context of inline volumes"}},
 		{`{spec: {source: {inlineVolumeSpec: {}}}}`, []string{"spec.source: Forbidden: must specify exactly one of inlineVolumeSpec and persistentVolumeName"}},
 	} {
 		t.Run(c.patch, func(t *testing.T) { kindtest.Check(t, kindtest.Create(t, k, attachment, c.patch), c.want...) })
