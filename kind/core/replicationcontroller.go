@@ -1,7 +1,6 @@
 package core
 
 import (
-	"fmt"
 	"maps"
 	"strconv"
 	"time"
@@ -12,7 +11,6 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"sampan/kind"
@@ -34,11 +32,7 @@ func ReplicationController() *kind.Kind {
 		Validate:       validateReplicationController,
 		ValidateUpdate: func(rc, _ *corev1.ReplicationController) field.ErrorList { return validateReplicationController(rc) },
 		Warnings: func(rc *corev1.ReplicationController) []string {
-			var warnings []string
-			if msgs := validation.IsDNS1123Label(rc.Name); len(msgs) > 0 {
-				warnings = append(warnings, fmt.Sprintf("metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is recommended: %v", msgs))
-			}
-			return append(warnings, templateWarnings(rc)...)
+			return append(HostNameWarnings(rc.Name), templateWarnings(rc)...)
 		},
 		UpdateWarnings: func(rc, old *corev1.ReplicationController) []string {
 			if rc.Generation == old.Generation {
