@@ -33,6 +33,7 @@ func (s *Server) create(ctx context.Context, r request, obj kind.Object, opts me
 	}
 	k, snap := r.kind, s.cache.snapshot()
 	k.Default(obj)
+	dropTwinOwners(r, obj)
 	s.track(r, obj, nil)
 	if err := s.admission(r, admit.Create, obj, nil, snap); err != nil {
 		return nil, err

@@ -144,6 +144,27 @@ func TestYAMLWarnsOfEachKeyThatStandsTwice(t *testing.T) {
 	}
 }
 
+// TestOwnersThatStandTwiceAreDropped with a warning, as upstream does.
+func TestOwnersThatStandTwiceAreDropped(t *testing.T) {
+	url := plain(t, newMemory(t)) + "/api/v1/namespaces/default/configmaps"
+	const owner, other = `{"apiVersion":"v1","kind":"ConfigMap","name":"o","uid":"1"}`, `{"apiVersion":"v1","kind":"ConfigMap","name":"o","uid":"2"}`
+	for name, c := range map[string][]string{
+		"create": {"POST", "", "application/json"}, "update": {"PUT", "/x", "application/json"}, "patch": {"PATCH", "/x", "application/merge-patch+json"},
+	} {
+		if name != "create" { // the object is there
+			send(t, "POST", url, `{"metadata":{"name":"x"}}`)
+		}
+		code, header, body := send(t, c[0], url+c[1], `{"metadata":{"name":"x","ownerReferences":[`+owner+","+owner+","+other+`]}}`, "Content-Type", c[2])
+		if got := header.Values("Warning"); code >= 300 || len(got) != 1 || !strings.Contains(got[0], "duplicate UID(s) observed: 1") {
+			t.Errorf("%s: code %d %s, warnings %q", name, code, body, got)
+		}
+		if n := strings.Count(body, `"name":"o"`); n != 2 {
+			t.Errorf("%s: %d owners in %s", name, n, body)
+		}
+		send(t, "DELETE", url+"/x", "")
+	}
+}
+
 // TestPatchesCannotMakeAnotherObject of the one that they are sent to.
 func TestPatchesCannotMakeAnotherObject(t *testing.T) {
 	s := newMemory(t)

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -86,6 +87,23 @@ func checkNamed(r request, obj kind.Object) error {
 		return apierrors.NewBadRequest("the name of the object (" + r.key.Name + " based on URL) was undeterminable: name must be provided")
 	}
 	return checkNames(r, obj)
+}
+
+// dropTwinOwners removes owner references that stand twice in an object that is written, and warns of them.
+func dropTwinOwners(r request, obj kind.Object) {
+	var once []metav1.OwnerReference
+	var twins []string
+	for _, ref := range obj.GetOwnerReferences() {
+		if slices.ContainsFunc(once, func(have metav1.OwnerReference) bool { return equality.Semantic.DeepEqual(have, ref) }) {
+			twins = append(twins, string(ref.UID))
+		} else {
+			once = append(once, ref)
+		}
+	}
+	if len(twins) > 0 {
+		obj.SetOwnerReferences(once)
+		r.warning(".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: " + strings.Join(twins, ", "))
+	}
 }
 
 func (s *Server) generateName(base string) string {

@@ -94,6 +94,7 @@ func (s *Server) modify(ctx context.Context, r request, dry bool, change func(cu
 func (s *Server) legalise(r request, next, cur kind.Object, snap *view.Snapshot) error {
 	k := r.kind
 	k.Default(next)
+	dropTwinOwners(r, next)
 	s.track(r, next, cur)
 	if err := s.admission(r, admit.Update, next, cur, snap); err != nil {
 		return err
