@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -29,6 +30,9 @@ type Config struct {
 	// Follow is what the view shows; parts of one kind add up. Empty means that there is no view: Run returns at
 	// once, and Wait waits for ever.
 	Follow []Follow
+	// UserAgent is sent with every request. Its part before the first slash is what managed fields call the writer,
+	// such as "kubelet". Empty means "sampan".
+	UserAgent string
 	// Log is nil for silence.
 	Log *slog.Logger
 }
@@ -59,6 +63,7 @@ func New(cfg Config) (*Client, error) {
 	if err != nil || base.Host == "" || base.Scheme != "https" {
 		return nil, fmt.Errorf("client: server %q is not an https:// URL", cfg.Server)
 	}
+	cfg.UserAgent = cmp.Or(cfg.UserAgent, "sampan")
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -129,8 +131,11 @@ func TestRemoteClientPassesTheSuite(t *testing.T) {
 type proxy struct {
 	t        *testing.T
 	listener net.Listener
-	target   atomic.Pointer[string]
-	epoch    atomic.Pointer[chan struct{}] // closed: connections of that epoch end
+	passing  sync.WaitGroup // a connection each
+
+	mu     sync.Mutex
+	target string            // "": new connections are refused
+	inward map[net.Conn]bool // those that are passed on
 }
 
 func newProxy(t *testing.T, target string) *proxy {
@@ -138,7 +143,7 @@ func newProxy(t *testing.T, target string) *proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &proxy{t: t, listener: l}
+	p := &proxy{t: t, listener: l, inward: make(map[net.Conn]bool)}
 	p.open(target)
 	go func() {
 		for {
@@ -157,48 +162,60 @@ func (p *proxy) url() string { return "https://" + p.listener.Addr().String() }
 
 // open passes new connections on to a server.
 func (p *proxy) open(url string) {
-	target := strings.TrimPrefix(url, "https://")
-	epoch := make(chan struct{})
-	p.epoch.Store(&epoch)
-	p.target.Store(&target)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.target = strings.TrimPrefix(url, "https://")
 }
 
-// cut ends all connections and refuses new ones.
+// cut ends all connections and refuses new ones. Nothing is passed on after it returns.
 func (p *proxy) cut() {
-	p.target.Store(nil)
-	if epoch := p.epoch.Swap(nil); epoch != nil {
-		close(*epoch)
+	p.mu.Lock()
+	p.target = ""
+	for in := range p.inward {
+		in.Close()
 	}
+	p.mu.Unlock()
+	p.passing.Wait()
+}
+
+// begin registers a connection and says where it goes, unless it is refused.
+func (p *proxy) begin(in net.Conn) (target string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.target != "" {
+		p.inward[in] = true
+		p.passing.Add(1)
+	}
+	return p.target
+}
+
+func (p *proxy) end(in net.Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.inward, in)
+	p.passing.Done()
 }
 
 func (p *proxy) pass(in net.Conn) {
 	defer in.Close()
-	target, epoch := p.target.Load(), p.epoch.Load()
-	if target == nil || epoch == nil {
+	target := p.begin(in)
+	if target == "" {
 		return
 	}
-	out, err := net.Dial("tcp", *target)
+	defer p.end(in)
+	out, err := net.Dial("tcp", target)
 	if err != nil {
 		return
 	}
-	defer out.Close()
-	ended := make(chan struct{}, 2)
+	var copying sync.WaitGroup
 	for _, pair := range [][2]net.Conn{{in, out}, {out, in}} {
-		go func() {
-			buf := make([]byte, 32<<10)
-			for {
-				n, err := pair[1].Read(buf)
-				if _, werr := pair[0].Write(buf[:n]); err != nil || werr != nil {
-					break
-				}
-			}
-			ended <- struct{}{}
-		}()
+		copying.Go(func() {
+			_, _ = io.Copy(pair[0], pair[1])
+			in.Close()
+			out.Close()
+		})
 	}
-	select {
-	case <-ended:
-	case <-*epoch:
-	}
+	copying.Wait()
 }
 
 func configMap(name string) *corev1.ConfigMap {
@@ -562,6 +579,22 @@ func TestOddConfigurationsAreRefused(t *testing.T) {
 	} {
 		if _, err := remote.New(cfg); err == nil {
 			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+func TestManagedFieldsNameTheProgram(t *testing.T) {
+	server := serve(t, newServer(t, newMemory(t)).Handler())
+	for agent, want := range map[string]string{"": "sampan", "kubelet/v1.37": "kubelet"} {
+		c := newClient(t, server.URL, func(cfg *remote.Config) { cfg.UserAgent = agent })
+		cm := configMap("by-" + want)
+		cm.Data = map[string]string{"a": "b"}
+		made, err := c.Create(t.Context(), cm, metav1.CreateOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := made.GetManagedFields(); len(got) != 1 || got[0].Manager != want {
+			t.Errorf("User-Agent %q: managed fields %v, want the manager %s", agent, got, want)
 		}
 	}
 }

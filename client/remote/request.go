@@ -235,7 +235,7 @@ func (c *Client) request(ctx context.Context, method, path, query string, conten
 		return nil, err
 	}
 	req.Header.Set("Accept", mediaProto+", "+mediaJSON)
-	req.Header.Set("User-Agent", "sampan")
+	req.Header.Set("User-Agent", c.cfg.UserAgent)
 	if content.media != "" {
 		req.Header.Set("Content-Type", content.media)
 	}
