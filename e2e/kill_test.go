@@ -473,9 +473,7 @@ func (f *follower) follow(ctx context.Context) {
 			at = next.Revision()
 			continue
 		}
-		for i, c := range changes {
-			o.change(c, i > 0 && changes[i-1].Revision == c.Revision)
-		}
+		o.take(changes)
 		if next.Revision() < at {
 			o.t.Errorf("follower: the view goes from %d to %d", at, next.Revision())
 		}
@@ -495,11 +493,19 @@ func (o *observer) replace(snap *view.Snapshot) {
 	o.wake()
 }
 
-// change checks that a change begins where the last one of the object ended. sibling says that the change before it
-// has the same revision, which only those have that a relist found.
-func (o *observer) change(c view.Change, sibling bool) {
+// take takes changes, of which it shows all or none to whoever waits: those that a relist found are in no order.
+func (o *observer) take(changes []view.Change) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	for i, c := range changes {
+		o.change(c, i > 0 && changes[i-1].Revision == c.Revision)
+	}
+	o.wake()
+}
+
+// change checks that a change begins where the last one of the object ended. sibling says that the change before it
+// has the same revision, which only those have that a relist found. The caller holds mu.
+func (o *observer) change(c view.Change, sibling bool) {
 	o.events++
 	if c.Revision < o.last || c.Revision == o.last && !sibling {
 		o.t.Errorf("%s: revision %d of %s comes after %d", o.who, c.Revision, c.Key.Name, o.last)
@@ -514,5 +520,4 @@ func (o *observer) change(c view.Change, sibling bool) {
 	} else {
 		o.state[c.Key.Name] = c.New.(*corev1.ConfigMap)
 	}
-	o.wake()
 }
