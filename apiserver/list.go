@@ -16,7 +16,6 @@ import (
 
 	"sampan/kind"
 	"sampan/store"
-	"sampan/view"
 )
 
 // listOptions are what a list may ask for, as metav1.ListOptions has them.
@@ -86,7 +85,8 @@ func (s *Server) list(ctx context.Context, r request, opts listOptions) (listed,
 		if opts.limit > 0 && int64(len(l.items)) == opts.limit {
 			l.cut(snap.Revision())
 			if opts.sel.everything() {
-				l.remaining = remainingIn(snap, r, l.items[len(l.items)-1])
+				last := l.items[len(l.items)-1]
+				l.remaining = new(int64(snap.LenFrom(r.kind.ID, r.key.Namespace, last.GetNamespace()+"/"+last.GetName())))
 			}
 			break
 		}
@@ -99,14 +99,6 @@ func (s *Server) list(ctx context.Context, r request, opts listOptions) (listed,
 func (l *listed) cut(revision int64) {
 	last := l.items[len(l.items)-1]
 	l.continu = continueToken{Version: "meta.k8s.io/v1", Revision: revision, Start: last.GetNamespace() + "/" + last.GetName()}.String()
-}
-
-func remainingIn(snap *view.Snapshot, r request, last kind.Object) *int64 {
-	var n int64
-	for range snap.From(r.kind.ID, r.key.Namespace, last.GetNamespace()+"/"+last.GetName()) {
-		n++
-	}
-	return &n
 }
 
 // listAt lists at a revision of the past.

@@ -12,6 +12,7 @@ package view
 
 import (
 	"iter"
+	"sort"
 
 	"github.com/tidwall/btree"
 	appsv1 "k8s.io/api/apps/v1"
@@ -251,6 +252,27 @@ func (s *Snapshot) From(id kind.ID, namespace, after string) iter.Seq[kind.Objec
 			return yield(obj)
 		})
 	}
+}
+
+// LenFrom returns how many objects [Snapshot.From] yields, without a walk over them.
+func (s *Snapshot) LenFrom(id kind.ID, namespace, after string) int {
+	t := s.tables[id]
+	if t == nil {
+		return 0
+	}
+	below := func(above func(key string) bool) int {
+		return sort.Search(t.byName.Len(), func(i int) bool {
+			key, _, _ := t.byName.GetAt(i)
+			return above(key)
+		})
+	}
+	prefix, end := "", t.byName.Len()
+	if namespace != "" {
+		prefix = namespace + "/"
+		end = below(func(key string) bool { return key >= namespace+string('/'+1) })
+	}
+	start := below(func(key string) bool { return key >= prefix && key > after })
+	return max(0, end-start)
 }
 
 // OwnedBy yields the objects of a kind that have an owner reference (controller or not) with the UID,

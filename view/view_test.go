@@ -75,10 +75,14 @@ func TestListContinuesBehindAName(t *testing.T) {
 		{"a", "a/x", []string{"a/y"}},
 		{"a", "a/y", nil},
 		{"b", "a/gone", []string{"b/x"}},
+		{"a", "b/gone", nil},
 		{"none", "", nil},
 	} {
 		if got := names(s.From(kind.Pods, c.namespace, c.after)); !slices.Equal(got, c.want) {
 			t.Errorf("namespace %q after %q: %v, want %v", c.namespace, c.after, got, c.want)
+		}
+		if got := s.LenFrom(kind.Pods, c.namespace, c.after); got != len(c.want) {
+			t.Errorf("namespace %q after %q: %d objects, want %d", c.namespace, c.after, got, len(c.want))
 		}
 	}
 }
@@ -122,6 +126,13 @@ func TestWorldAgreesWithAMap(t *testing.T) {
 		for _, s := range append(snaps, taken{w.Snapshot(), model}) {
 			if got, want := names(s.snap.All(kind.Pods, "")), slices.Sorted(maps.Keys(s.want)); !slices.Equal(got, want) {
 				t.Fatalf("shows %v, want %v", got, want)
+			}
+			for _, after := range []string{"", "a/p2", "b/p0", "b/p5"} {
+				for _, ns := range []string{"", "a", "b"} {
+					if got, want := s.snap.LenFrom(kind.Pods, ns, after), len(names(s.snap.From(kind.Pods, ns, after))); got != want {
+						t.Fatalf("of namespace %q after %q there are %d, want %d", ns, after, got, want)
+					}
+				}
 			}
 			for _, node := range []string{"n1", "n2"} {
 				var want []string
