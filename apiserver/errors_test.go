@@ -103,6 +103,7 @@ func TestBadRequestsGetTheErrorsThatUsersKnow(t *testing.T) {
 		"create nowhere":      {"POST", "/api/v1/configmaps", "{}", nil, 405, "the server does not allow this method on the requested resource"},
 		"delete everywhere":   {"DELETE", "/api/v1/configmaps", "", nil, 405, "the server does not allow this method on the requested resource"},
 		"delete namespaces":   {"DELETE", "/api/v1/namespaces", "", nil, 405, "the server does not allow this method on the requested resource"},
+		"options that clash":  {"DELETE", maps + "?resourceVersionMatch=Exact", "", nil, 422, "resourceVersionMatch is forbidden unless resourceVersion is provided"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			code, _, body := send(t, test.method, url+test.path, test.body, test.header...)

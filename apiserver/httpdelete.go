@@ -95,6 +95,9 @@ func (x *exchange) deleteCollection() error {
 	if err != nil {
 		return err
 	}
+	if err := x.checkListOptions(false); err != nil {
+		return err
+	}
 	sel, err := newSelection(x.req.kind, x.req.version, x.query.Get("labelSelector"), x.query.Get("fieldSelector"))
 	if err != nil {
 		return err

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/internalversion"
+	"k8s.io/apimachinery/pkg/apis/meta/internalversion/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
@@ -21,7 +23,7 @@ func (x *exchange) list() error {
 		revision: x.query.Get("resourceVersion"),
 		match:    metav1.ResourceVersionMatch(x.query.Get("resourceVersionMatch")),
 	}
-	if err := x.checkMatch(opts.revision, opts.match, opts.continu, false); err != nil {
+	if err := x.checkListOptions(false); err != nil {
 		return err
 	}
 	if opts.limit, err = x.limit(); err != nil {
@@ -73,30 +75,17 @@ func (x *exchange) limit() (int64, error) {
 	return n, nil
 }
 
-// checkMatch refuses combinations of resourceVersion and resourceVersionMatch that mean nothing.
-func (x *exchange) checkMatch(revision string, match metav1.ResourceVersionMatch, continu string, watching bool) error {
-	var why string
-	switch {
-	case match == "":
-		return nil
-	case match != metav1.ResourceVersionMatchExact && match != metav1.ResourceVersionMatchNotOlderThan:
-		why = fmt.Sprintf("resourceVersionMatch: Unsupported value: %q: supported values: %q, %q, %q", match, metav1.ResourceVersionMatchExact, metav1.ResourceVersionMatchNotOlderThan, "")
-	case watching:
-		return nil
-	case revision == "":
-		why = "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided"
-	case continu != "":
-		why = "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden when continue is provided"
-	case match == metav1.ResourceVersionMatchExact && revision == "0":
-		why = `resourceVersionMatch: Forbidden: resourceVersionMatch "exact" is forbidden for resourceVersion "0"`
-	default:
-		return nil
+// checkListOptions refuses options of a list or watch that mean nothing together, with upstream's words.
+func (x *exchange) checkListOptions(watching bool) error {
+	errs := validation.ValidateListOptions(&internalversion.ListOptions{
+		Watch:                watching,
+		ResourceVersion:      x.query.Get("resourceVersion"),
+		ResourceVersionMatch: metav1.ResourceVersionMatch(x.query.Get("resourceVersionMatch")),
+		Continue:             x.query.Get("continue"),
+		SendInitialEvents:    flag(x.query, "sendInitialEvents"),
+	}, true)
+	if len(errs) > 0 {
+		return apierrors.NewInvalid(schema.GroupKind{Group: metav1.GroupName, Kind: "ListOptions"}, "", errs)
 	}
-	return invalidListOptions(why)
-}
-
-func invalidListOptions(why string) error {
-	err := apierrors.NewInvalid(schema.GroupKind{Group: metav1.GroupName, Kind: "ListOptions"}, "", nil)
-	err.ErrStatus.Message = "ListOptions.meta.k8s.io \"\" is invalid: " + why
-	return err
+	return nil
 }

@@ -212,6 +212,8 @@ func TestListAndWatchOptionsThatMeanNothingAreRefused(t *testing.T) {
 		"labelSelector=" + strings.Repeat("x", 64) + "%3Da":             {400, "unable to parse requirement"},
 		"fieldSelector=a":                                               {400, "invalid selector"},
 		"fieldSelector=spec.nope%3Dx":                                   {400, `\"spec.nope\" is not a known field selector`},
+		"sendInitialEvents=false":                                       {422, "sendInitialEvents is forbidden for list"},
+		"timeoutSeconds=x":                                              {400, `timeoutSeconds: Invalid value: \"x\"`},
 		"watch=1&resourceVersionMatch=Exact":                            {422, "forbidden for watch unless sendInitialEvents is provided"},
 		"watch=1&sendInitialEvents=true":                                {422, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"},
 		"watch=1&timeoutSeconds=-1":                                     {400, "timeoutSeconds: Invalid value"},

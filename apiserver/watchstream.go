@@ -11,7 +11,6 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/watch"
 )
@@ -31,15 +30,8 @@ func (x *exchange) watch() error {
 		return err
 	}
 	opts := watchOptions{revision: x.query.Get("resourceVersion"), bookmarks: isSet(x.query, "allowWatchBookmarks")}
-	match := metav1.ResourceVersionMatch(x.query.Get("resourceVersionMatch"))
-	if opts.sendInitialEvents = flag(x.query, "sendInitialEvents"); opts.sendInitialEvents != nil {
-		if match != metav1.ResourceVersionMatchNotOlderThan {
-			return invalidListOptions(`resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan`)
-		}
-	} else if match != "" {
-		return invalidListOptions("resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided")
-	}
-	if err := x.checkMatch(opts.revision, match, "", true); err != nil {
+	opts.sendInitialEvents = flag(x.query, "sendInitialEvents")
+	if err := x.checkListOptions(true); err != nil {
 		return err
 	}
 	if opts.sel, err = newSelection(x.req.kind, x.req.version, x.query.Get("labelSelector"), x.query.Get("fieldSelector")); err != nil {
