@@ -13,8 +13,9 @@ func backupCommand() *cobra.Command {
 		Use:   "backup FILE",
 		Short: "Write everything in the cluster's store to one file, while the cluster goes on",
 		Long: `Write everything in the cluster's store to one file, as it is at one moment, while the cluster goes on.
-The file is compressed and has a checksum; it appears only when it is whole. It holds Secrets: keep it safe. It
-does not hold what is beside the store in the data directory: certificates and keys, images, volumes, logs.
+The file is compressed and has a checksum; it appears only when it is whole. It holds Secrets, and the cluster's
+authority and key for tokens: keep it safe. It does not hold what is beside the store in the data directory: images,
+volumes, logs.
 
 With the flags that the server was started with, it works whether the server runs or not, for both kinds of store.`,
 		Args: oneFile,
