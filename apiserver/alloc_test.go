@@ -39,9 +39,10 @@ func serviceKey(name string) view.Key {
 }
 
 func TestServiceGetsAnAddressThatIsItsOwn(t *testing.T) {
-	s := newMemory(t, func(cfg *apiserver.Config) { cfg.ServiceCIDR = netip.MustParsePrefix("10.96.0.0/27") })
+	services := netip.MustParsePrefix("10.96.0.0/27")
+	s := newMemory(t, func(cfg *apiserver.Config) { cfg.ServiceCIDR = services })
 	c := s.Client(masters())
-	seen := map[string]bool{s.DNSAddress().String(): true, s.APIAddress().String(): true}
+	seen := map[string]bool{s.DNSAddress().String(): true, apiserver.APIAddress(services).String(): true}
 	var last *corev1.Service
 	for i := range 28 { // 32 without network, broadcast, API and DNS
 		svc := must(t, c, service(fmt.Sprint("s", i)))

@@ -72,7 +72,7 @@ func (s *Server) bootstrapped(id kind.ID) []kind.Object {
 			},
 			Spec: corev1.ServiceSpec{
 				Type:      corev1.ServiceTypeClusterIP,
-				ClusterIP: s.APIAddress().String(),
+				ClusterIP: APIAddress(s.cfg.ServiceCIDR).String(),
 				Ports: []corev1.ServicePort{{
 					Name: "https", Port: apiServicePort, Protocol: corev1.ProtocolTCP, TargetPort: intstr.FromInt32(6443),
 				}},
@@ -109,9 +109,9 @@ func (s *Server) keep(ctx context.Context, id kind.ID) {
 	}
 }
 
-// APIAddress returns the cluster address of the Service "kubernetes": the first of the range. The server's
+// APIAddress returns the cluster address of the Service "kubernetes": the first of the range, as upstream. The server's
 // certificate must name it.
-func (s *Server) APIAddress() netip.Addr { return nthAddress(s.cfg.ServiceCIDR, 1) }
+func APIAddress(serviceCIDR netip.Prefix) netip.Addr { return nthAddress(serviceCIDR, 1) }
 
 // DNSAddress returns the cluster address that is kept free for the cluster's DNS: the tenth of the range.
 func (s *Server) DNSAddress() netip.Addr { return nthAddress(s.cfg.ServiceCIDR, dnsAddressIndex) }

@@ -47,6 +47,20 @@ func newAPI(dataDir string) (*api, error) {
 	return a, nil
 }
 
+// startAPI starts a server without node parts on a new data directory.
+func startAPI(binary string) (*server, *api, error) {
+	dir, err := dataDir()
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := start(binary, dir, "--node=false")
+	if err != nil {
+		return nil, nil, err
+	}
+	a, err := newAPI(dir)
+	return s, a, err
+}
+
 // connection returns a client with one connection of its own.
 func (a *api) connection() *http.Client {
 	return &http.Client{Transport: &http.Transport{TLSClientConfig: a.config.Clone(), ForceAttemptHTTP2: true}}
@@ -124,15 +138,7 @@ func (a *api) rate(clients int, span time.Duration, operation func(client *http.
 }
 
 func measureAPI(binary string) ([]figure, error) {
-	dir, err := dataDir()
-	if err != nil {
-		return nil, err
-	}
-	s, err := start(binary, dir, "--node=false")
-	if err != nil {
-		return nil, err
-	}
-	a, err := newAPI(dir)
+	s, a, err := startAPI(binary)
 	if err != nil {
 		return nil, err
 	}

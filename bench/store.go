@@ -23,19 +23,12 @@ const storedObjects = 100_000
 
 // measureStore restarts a server on a store with many objects, and compares a create with the disk under it.
 func measureStore(binary string) ([]figure, error) {
-	dir, err := dataDir()
+	s, a, err := startAPI(binary)
 	if err != nil {
 		return nil, err
 	}
-	s, err := start(binary, dir, "--node=false")
-	if err != nil {
-		return nil, err
-	}
+	dir := s.dataDir
 	sync, err := syncTime(dir)
-	if err != nil {
-		return nil, err
-	}
-	a, err := newAPI(dir)
 	if err != nil {
 		return nil, err
 	}

@@ -18,15 +18,7 @@ const (
 // measureWatch sends events to many watchers, one event after the other, and measures from the beginning of the write
 // to the arrival at each of them.
 func measureWatch(binary string) ([]figure, error) {
-	dir, err := dataDir()
-	if err != nil {
-		return nil, err
-	}
-	s, err := start(binary, dir, "--node=false")
-	if err != nil {
-		return nil, err
-	}
-	a, err := newAPI(dir)
+	s, a, err := startAPI(binary)
 	if err != nil {
 		return nil, err
 	}

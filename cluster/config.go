@@ -186,9 +186,6 @@ func InstanceOf(dataDir string) string {
 	return hex.EncodeToString(sum[:3])
 }
 
-// apiAddress is the address of the Service "kubernetes": the first of the range, as upstream.
-func (s Settings) apiAddress() netip.Addr { return s.ServiceCIDR.Addr().Next() }
-
 func (s Settings) storeFile() string  { return filepath.Join(s.DataDir, "store.db") }
 func (s Settings) pkiDir() string     { return filepath.Join(s.DataDir, "pki") }
 func (s Settings) imageDir() string   { return ImageDir(s.DataDir) }

@@ -78,7 +78,7 @@ func (i *identities) prepare(ctx context.Context, s Settings, st store.Store, lo
 	if err != nil {
 		return fmt.Errorf("identity of the cluster: %w", err)
 	}
-	ips := []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.IPv6Loopback(), s.apiAddress(), s.gateway()}
+	ips := []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.IPv6Loopback(), apiserver.APIAddress(s.ServiceCIDR), s.gateway()}
 	if !s.Listen.Addr().IsUnspecified() {
 		ips = append(ips, s.Listen.Addr())
 	}

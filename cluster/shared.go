@@ -15,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"sampan/apiserver"
 	"sampan/client"
 	"sampan/election"
 	"sampan/kind"
@@ -75,11 +76,11 @@ func fits(s Settings, snap *view.Snapshot, now time.Time) error {
 // sameCluster returns an error if this server would be of another cluster.
 func sameCluster(s Settings, snap *view.Snapshot) error {
 	svc, ok := view.Get[*corev1.Service](snap, kind.Services, metav1.NamespaceDefault, "kubernetes")
-	if !ok || svc.Spec.ClusterIP == s.apiAddress().String() {
+	if !ok || svc.Spec.ClusterIP == apiserver.APIAddress(s.ServiceCIDR).String() {
 		return nil
 	}
 	return fmt.Errorf("the cluster in this etcd has its API at the Service address %s, but with --service-cidr %s it would be %s: all servers of a cluster need the same range",
-		svc.Spec.ClusterIP, s.ServiceCIDR, s.apiAddress())
+		svc.Spec.ClusterIP, s.ServiceCIDR, apiserver.APIAddress(s.ServiceCIDR))
 }
 
 // ownNode returns an error if this machine cannot become the node of its name beside those that the cluster has.

@@ -7,10 +7,10 @@ import (
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
-	pathvalidation "k8s.io/apimachinery/pkg/api/validation/path"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"sampan/kind"
 	"sampan/kind/core"
 )
 
@@ -81,16 +81,7 @@ func validateSpec(spec *autoscalingv2.HorizontalPodAutoscalerSpec, path *field.P
 }
 
 func validateReference(ref autoscalingv2.CrossVersionObjectReference, path *field.Path, v version) field.ErrorList {
-	var errs field.ErrorList
-	for _, f := range []struct{ name, value string }{{"kind", ref.Kind}, {"name", ref.Name}} {
-		if f.value == "" {
-			errs = append(errs, field.Required(path.Child(f.name), ""))
-			continue
-		}
-		for _, msg := range pathvalidation.IsValidPathSegmentName(f.value) {
-			errs = append(errs, field.Invalid(path.Child(f.name), f.value, msg))
-		}
-	}
+	errs := kind.ValidateReference(ref.Kind, ref.Name, path)
 	if err := checkVersion(ref.APIVersion, v); err != nil {
 		errs = append(errs, field.Invalid(path.Child("apiVersion"), ref.APIVersion, err.Error()))
 	}

@@ -141,15 +141,7 @@ func validatePodIPs(status, old *corev1.PodStatus, path *field.Path) field.Error
 	if len(status.PodIPs) == 0 {
 		return nil
 	}
-	known := make([]string, len(old.PodIPs))
-	for i, ip := range old.PodIPs {
-		known[i] = ip.IP
-	}
-	ips := make([]string, len(status.PodIPs))
-	for i, ip := range status.PodIPs {
-		ips[i] = ip.IP
-	}
-	return validateIPs(ips, known, status.PodIPs, path)
+	return validateIPs(status.PodIPs, old.PodIPs, path)
 }
 
 func validateHostIPs(status, old *corev1.PodStatus, path *field.Path) field.ErrorList {
@@ -160,22 +152,19 @@ func validateHostIPs(status, old *corev1.PodStatus, path *field.Path) field.Erro
 	if first := status.HostIPs[0].IP; first != status.HostIP {
 		errs = append(errs, field.Invalid(path.Index(0).Child("ip"), first, "must be equal to `hostIP`"))
 	}
-	known := make([]string, len(old.HostIPs))
-	for i, ip := range old.HostIPs {
-		known[i] = ip.IP
-	}
-	ips := make([]string, len(status.HostIPs))
-	for i, ip := range status.HostIPs {
-		ips[i] = ip.IP
-	}
-	return append(errs, validateIPs(ips, known, status.HostIPs, path)...)
+	return append(errs, validateIPs(status.HostIPs, old.HostIPs, path)...)
 }
 
-// validateIPs checks addresses: at most one of each family. whole is what an error shows; known were there before.
-func validateIPs(ips, known []string, whole any, path *field.Path) field.ErrorList {
+// validateIPs checks addresses: at most one of each family. Those of before were there already.
+func validateIPs[T corev1.PodIP | corev1.HostIP](ips, before []T, path *field.Path) field.ErrorList {
+	known := make([]string, len(before))
+	for i, ip := range before {
+		known[i] = corev1.PodIP(ip).IP
+	}
 	var errs field.ErrorList
 	families := [2]int{}
 	for i, ip := range ips {
+		ip := corev1.PodIP(ip).IP
 		errs = append(errs, legacyIP(path.Index(i), ip, known...)...)
 		if addr, err := netip.ParseAddr(ip); err == nil && addr.Is6() {
 			families[1]++
@@ -184,7 +173,7 @@ func validateIPs(ips, known []string, whole any, path *field.Path) field.ErrorLi
 		}
 	}
 	if families[0] > 1 || families[1] > 1 {
-		errs = append(errs, field.Invalid(path, whole, "may specify no more than one IP for each IP family"))
+		errs = append(errs, field.Invalid(path, ips, "may specify no more than one IP for each IP family"))
 	}
 	return errs
 }

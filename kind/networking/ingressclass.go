@@ -6,7 +6,6 @@ import (
 
 	networkingv1 "k8s.io/api/networking/v1"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
-	pathvalidation "k8s.io/apimachinery/pkg/api/validation/path"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -72,21 +71,7 @@ func validateParameters(p *networkingv1.IngressClassParametersReference, path *f
 	if p == nil {
 		return nil
 	}
-	var errs field.ErrorList
-	if p.APIGroup != nil {
-		for _, msg := range validation.IsDNS1123Subdomain(*p.APIGroup) {
-			errs = append(errs, field.Invalid(path.Child("apiGroup"), *p.APIGroup, msg))
-		}
-	}
-	for _, f := range []struct{ name, value string }{{"kind", p.Kind}, {"name", p.Name}} {
-		if f.value == "" {
-			errs = append(errs, field.Required(path.Child(f.name), ""))
-			continue
-		}
-		for _, msg := range pathvalidation.IsValidPathSegmentName(f.value) {
-			errs = append(errs, field.Invalid(path.Child(f.name), f.value, msg))
-		}
-	}
+	errs := validateReference(p.APIGroup, p.Kind, p.Name, path)
 	if p.Scope == nil {
 		return append(errs, field.Required(path.Child("scope"), ""))
 	}

@@ -4,12 +4,12 @@ import (
 	"fmt"
 	"strings"
 
-	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
-	pathvalidation "k8s.io/apimachinery/pkg/api/validation/path"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"sampan/kind"
 )
 
 // lenient is what is not checked of a changed ingress, because the old one has it already.
@@ -156,7 +156,7 @@ func validateBackend(b *networkingv1.IngressBackend, path *field.Path) field.Err
 	case b.Resource != nil && b.Service != nil:
 		return field.ErrorList{field.Invalid(path, "", "cannot set both resource and service backends")}
 	case b.Resource != nil:
-		return validateResourceRef(b.Resource, path.Child("resource"))
+		return validateReference(b.Resource.APIGroup, b.Resource.Kind, b.Resource.Name, path.Child("resource"))
 	case b.Service == nil:
 		return field.ErrorList{field.Invalid(path, "", "resource or service backend is required")}
 	}
@@ -187,23 +187,14 @@ func validateBackend(b *networkingv1.IngressBackend, path *field.Path) field.Err
 	return errs
 }
 
-func validateResourceRef(ref *corev1.TypedLocalObjectReference, path *field.Path) field.ErrorList {
+func validateReference(group *string, kindName, name string, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	if ref.APIGroup != nil {
-		for _, msg := range validation.IsDNS1123Subdomain(*ref.APIGroup) {
-			errs = append(errs, field.Invalid(path.Child("apiGroup"), *ref.APIGroup, msg))
+	if group != nil {
+		for _, msg := range validation.IsDNS1123Subdomain(*group) {
+			errs = append(errs, field.Invalid(path.Child("apiGroup"), *group, msg))
 		}
 	}
-	for _, f := range []struct{ name, value string }{{"kind", ref.Kind}, {"name", ref.Name}} {
-		if f.value == "" {
-			errs = append(errs, field.Required(path.Child(f.name), ""))
-			continue
-		}
-		for _, msg := range pathvalidation.IsValidPathSegmentName(f.value) {
-			errs = append(errs, field.Invalid(path.Child(f.name), f.value, msg))
-		}
-	}
-	return errs
+	return append(errs, kind.ValidateReference(kindName, name, path)...)
 }
 
 func validateIngressStatus(in, old *networkingv1.Ingress) field.ErrorList {

@@ -4,7 +4,6 @@ package etcdtest
 
 import (
 	"bytes"
-	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -84,9 +83,6 @@ func (s *Server) Kill() {
 	_ = s.cmd.Wait() // it was killed, and says so
 	s.cmd = nil
 }
-
-// URL is what --store takes to use the server for a store with the name.
-func (s *Server) URL(name string) string { return fmt.Sprintf("etcd://%s/%s", s.Endpoint, name) }
 
 // dataDir returns a folder in memory where there is one: what a test wants of etcd is not its disk.
 func dataDir(t testing.TB) string {
