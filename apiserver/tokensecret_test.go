@@ -18,6 +18,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/util/retry"
 
 	"sampan/apiserver"
 	"sampan/apiserver/auth"
@@ -149,17 +150,21 @@ func TestSecretsForTokensAreFilledInAndGoodAsLongAsTheyAreThere(t *testing.T) {
 	}
 
 	// Who removes the token gets it back, and another one in its place is none.
-	update := func(name string, change func(*corev1.Secret)) *corev1.Secret {
+	update := func(name string, change func(*corev1.Secret)) (updated *corev1.Secret) {
 		t.Helper()
-		s, err := secrets.Get(ctx, name, metav1.GetOptions{})
-		if err != nil {
+		// The controller of these Secrets writes to them too.
+		if err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
+			s, err := secrets.Get(ctx, name, metav1.GetOptions{})
+			if err != nil {
+				return err
+			}
+			change(s)
+			updated, err = secrets.Update(ctx, s, metav1.UpdateOptions{})
+			return err
+		}); err != nil {
 			t.Fatal(err)
 		}
-		change(s)
-		if s, err = secrets.Update(ctx, s, metav1.UpdateOptions{}); err != nil {
-			t.Fatal(err)
-		}
-		return s
+		return updated
 	}
 	again := update("one", func(s *corev1.Secret) { s.Data = nil })
 	if who, err := whoami(again.Data["token"]); who != web {
