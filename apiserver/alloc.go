@@ -20,8 +20,6 @@ import (
 // Service, each on condition that it does not exist. So no two Services ever hold one address, whoever writes,
 // and a removed Service's addresses are free the moment it is gone.
 
-const dnsAddressIndex = 10 // the cluster's DNS address is the tenth of the range, as every distribution has it
-
 // claimsOf returns the claim keys that an object holds.
 func claimsOf(obj kind.Object) []string {
 	svc, ok := obj.(*corev1.Service)
@@ -148,9 +146,10 @@ func (s *Server) freeAddress() (netip.Addr, bool) {
 	if size <= 16 {
 		static = 0
 	}
+	dns := DNSAddress(s.cfg.ServiceCIDR)
 	free := func(i uint64) (netip.Addr, bool) {
 		addr := nthAddress(s.cfg.ServiceCIDR, i)
-		return addr, i != dnsAddressIndex && !s.cache.claimed(addressClaim(addr.String()))
+		return addr, addr != dns && !s.cache.claimed(addressClaim(addr.String()))
 	}
 	// Index 0 is the network, the last one of IPv4 the broadcast address.
 	for _, band := range [][2]uint64{{max(static, 1), size - 1}, {1, max(static, 1)}} {

@@ -42,7 +42,7 @@ func TestServiceGetsAnAddressThatIsItsOwn(t *testing.T) {
 	services := netip.MustParsePrefix("10.96.0.0/27")
 	s := newMemory(t, func(cfg *apiserver.Config) { cfg.ServiceCIDR = services })
 	c := s.Client(masters())
-	seen := map[string]bool{s.DNSAddress().String(): true, apiserver.APIAddress(services).String(): true}
+	seen := map[string]bool{apiserver.DNSAddress(services).String(): true, apiserver.APIAddress(services).String(): true}
 	var last *corev1.Service
 	for i := range 28 { // 32 without network, broadcast, API and DNS
 		svc := must(t, c, service(fmt.Sprint("s", i)))
@@ -61,7 +61,7 @@ func TestServiceGetsAnAddressThatIsItsOwn(t *testing.T) {
 	if again := must(t, c, service("again")); again.Spec.ClusterIP != last.Spec.ClusterIP {
 		t.Errorf("the only free address is %s, got %s", last.Spec.ClusterIP, again.Spec.ClusterIP)
 	}
-	dns := must(t, c, service("dns", func(svc *corev1.Service) { svc.Spec.ClusterIP = s.DNSAddress().String() }))
+	dns := must(t, c, service("dns", func(svc *corev1.Service) { svc.Spec.ClusterIP = apiserver.DNSAddress(services).String() }))
 	if dns.Spec.ClusterIP != "10.96.0.10" {
 		t.Errorf("the DNS address is for those who ask for it: %s", dns.Spec.ClusterIP)
 	}

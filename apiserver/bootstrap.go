@@ -113,8 +113,9 @@ func (s *Server) keep(ctx context.Context, id kind.ID) {
 // certificate must name it.
 func APIAddress(serviceCIDR netip.Prefix) netip.Addr { return nthAddress(serviceCIDR, 1) }
 
-// DNSAddress returns the cluster address that is kept free for the cluster's DNS: the tenth of the range.
-func (s *Server) DNSAddress() netip.Addr { return nthAddress(s.cfg.ServiceCIDR, dnsAddressIndex) }
+// DNSAddress returns the cluster address of the cluster's DNS: the tenth of the range, as every distribution has it.
+// A Service gets it only by asking for it.
+func DNSAddress(serviceCIDR netip.Prefix) netip.Addr { return nthAddress(serviceCIDR, 10) }
 
 // ensureAll creates those of the objects that are not there.
 func (s *Server) ensureAll(ctx context.Context, objects []kind.Object) error {

@@ -66,9 +66,10 @@ func runNode(ctx context.Context, s Settings, a *api, c *apiserver.Local, record
 	if len(addresses) == 0 {
 		addresses = []netip.Addr{s.gateway()}
 	}
+	dnsAddress := apiserver.DNSAddress(s.ServiceCIDR)
 	pods, err := network.New(network.Config{
 		Client: c, NodeName: s.NodeName, Instance: s.Instance, PodCIDR: s.PodCIDR, ServiceCIDR: s.ServiceCIDR,
-		StateDir: s.networkDir(), NodeAddresses: addresses, Log: log,
+		DNSAddress: dnsAddress, StateDir: s.networkDir(), NodeAddresses: addresses, Log: log,
 	})
 	if err != nil {
 		return fmt.Errorf("network: %w", err)
@@ -91,7 +92,7 @@ func runNode(ctx context.Context, s Settings, a *api, c *apiserver.Local, record
 		return fmt.Errorf("endpoints of the API: %w", err)
 	}
 	names, err := feed.New(feed.Config{
-		Source: c, Listen: []netip.AddrPort{netip.AddrPortFrom(pods.ClusterDNS(), 53)}, Domain: clusterDomain,
+		Source: c, Listen: []netip.AddrPort{netip.AddrPortFrom(dnsAddress, 53)}, Domain: clusterDomain,
 		RunDir: s.RunDir, BinDir: filepath.Join(s.runtimeDir(), "bin"), Log: log,
 	})
 	if err != nil {
@@ -108,7 +109,7 @@ func runNode(ctx context.Context, s Settings, a *api, c *apiserver.Local, record
 		Root:          s.podDir(),
 		State:         s.RunDir,
 		PodLogs:       s.podLogDir(),
-		ClusterDNS:    []netip.Addr{pods.ClusterDNS()},
+		ClusterDNS:    []netip.Addr{dnsAddress},
 		ClusterDomain: clusterDomain,
 		NodeAddresses: addresses,
 		PodCIDR:       s.PodCIDR,

@@ -30,9 +30,10 @@ type Config struct {
 	Instance string
 	// PodCIDR is this node's range of pod addresses. Its first address is the gateway.
 	PodCIDR netip.Prefix
-	// ServiceCIDR is the cluster's range of Service addresses. Its tenth address, the cluster DNS address, is
-	// made local to the node.
+	// ServiceCIDR is the cluster's range of Service addresses.
 	ServiceCIDR netip.Prefix
+	// DNSAddress is the address in ServiceCIDR that is made local to the node, for the cluster's DNS.
+	DNSAddress netip.Addr
 	// StateDir keeps a small file per connected sandbox. It is made if it is not there.
 	StateDir string
 	// NodeAddresses are the addresses of this node as its Node object has them: endpoints with one of them
@@ -41,15 +42,6 @@ type Config struct {
 	Log           *slog.Logger
 	// NetNS is the path of the network namespace that plays the host; "" is the caller's own.
 	NetNS string
-}
-
-// DNSAddress returns the cluster DNS address of a Service range: the tenth address.
-func DNSAddress(serviceCIDR netip.Prefix) netip.Addr {
-	a := serviceCIDR.Masked().Addr()
-	for range 10 {
-		a = a.Next()
-	}
-	return a
 }
 
 // Destroy removes every interface, route and rule that an instance made on this machine, also when its process

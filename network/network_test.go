@@ -25,7 +25,7 @@ func TestPodsAndNodeAndOutsideReachEachOther(t *testing.T) {
 	b.wantAnswer(a.addr.String()+":80", "a", b.addr.String())
 	m.host.wantAnswer(a.addr.String()+":80", "a", m.net.Gateway().String())
 	a.wantAnswer(m.net.Gateway().String()+":8080", "node", a.addr.String())
-	a.wantAnswer(m.net.ClusterDNS().String()+":8080", "node", a.addr.String())
+	a.wantAnswer(m.config.DNSAddress.String()+":8080", "node", a.addr.String())
 	a.wantAnswer(outsideAddress+":80", "outside", nodeAddress) // masqueraded
 
 	if _, _, err := a.ask("10.244.0.200:80"); !errors.Is(err, unix.ECONNREFUSED) {
@@ -118,7 +118,7 @@ func TestFirstPacketsOfAPodAreNotLost(t *testing.T) {
 func TestPodsReachTheClusterDNSAddressOnTheNode(t *testing.T) {
 	m := newMachine(t)
 	p := m.pod()
-	address := m.net.ClusterDNS().String() + ":53"
+	address := m.config.DNSAddress.String() + ":53"
 	if address != "10.96.0.10:53" {
 		t.Fatal(address)
 	}

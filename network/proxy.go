@@ -52,7 +52,7 @@ func newProxy(cfg Config, t table, f flows) *proxy {
 		source: cfg.Client, table: t, flows: f, log: cfg.Log, ready: make(chan struct{}),
 		node: ruleset.Node{
 			Name: cfg.NodeName, Addresses: cfg.NodeAddresses, PodCIDR: cfg.PodCIDR,
-			Served: []netip.Addr{DNSAddress(cfg.ServiceCIDR)},
+			Served: []netip.Addr{cfg.DNSAddress},
 		},
 	}
 }

@@ -72,7 +72,7 @@ func newTestProxy(r *recorder) *proxy {
 	var w view.World
 	w.Put(kind.Services, &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web"},
 		Spec: corev1.ServiceSpec{ClusterIP: "10.96.0.20", Ports: []corev1.ServicePort{{Port: 80, Protocol: "TCP"}}}}, 7)
-	return newProxy(Config{Client: still{snap: w.Snapshot()}, NodeName: "n1", ServiceCIDR: netip.MustParsePrefix("10.96.0.0/16"),
+	return newProxy(Config{Client: still{snap: w.Snapshot()}, NodeName: "n1", ServiceCIDR: netip.MustParsePrefix("10.96.0.0/16"), DNSAddress: netip.MustParseAddr("10.96.0.10"),
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil))}, r, r)
 }
 

@@ -78,7 +78,7 @@ func prepareNode(cfg Config, host *link.Host) (mtu int, err error) {
 	return mtu, host.SetAnchor(link.Anchor{
 		Name:      namesOf(cfg.Instance).anchor(),
 		MTU:       mtu,
-		Addresses: []netip.Addr{ipam.Gateway(cfg.PodCIDR), DNSAddress(cfg.ServiceCIDR)},
+		Addresses: []netip.Addr{ipam.Gateway(cfg.PodCIDR), cfg.DNSAddress},
 		Routes:    []netip.Prefix{cfg.PodCIDR, cfg.ServiceCIDR},
 	})
 }
@@ -88,7 +88,7 @@ func tableFor(cfg Config, host *link.Host) *nft.Table {
 	return nft.New(nft.Config{
 		Name: n.table(), NetNS: host.FD(), Anchor: n.anchor(), LinkPrefix: n.anchor(),
 		Gateway: ipam.Gateway(cfg.PodCIDR), PodCIDR: cfg.PodCIDR,
-		ServiceCIDR: cfg.ServiceCIDR, Served: []netip.Addr{DNSAddress(cfg.ServiceCIDR)},
+		ServiceCIDR: cfg.ServiceCIDR, Served: []netip.Addr{cfg.DNSAddress},
 	})
 }
 

@@ -46,6 +46,7 @@ func TestInstancesLiveSideBySide(t *testing.T) {
 	cfg := m.config
 	cfg.Instance, cfg.StateDir = "second", t.TempDir()+"/n"
 	cfg.PodCIDR, cfg.ServiceCIDR = netip.MustParsePrefix("10.245.0.0/24"), netip.MustParsePrefix("10.97.0.0/16")
+	cfg.DNSAddress = netip.MustParseAddr("10.97.0.10")
 	second, err := network.New(cfg)
 	if err != nil {
 		t.Fatal(err)

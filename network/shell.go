@@ -100,9 +100,6 @@ func (n *Network) removeOrphans() error {
 // Gateway returns the node's address that every pod of the node reaches.
 func (n *Network) Gateway() netip.Addr { return ipam.Gateway(n.cfg.PodCIDR) }
 
-// ClusterDNS returns the address, local to the node, that DNS is served at.
-func (n *Network) ClusterDNS() netip.Addr { return DNSAddress(n.cfg.ServiceCIDR) }
-
 // Attach implements podruntime.Network.
 func (n *Network) Attach(ctx context.Context, a podruntime.Attachment) ([]netip.Addr, error) {
 	if err := checkSandbox(a.SandboxID); err != nil {

@@ -312,7 +312,7 @@ func newMachine(t testing.TB) *machine {
 	m.config = network.Config{
 		Client: m.source, NodeName: "n1", Instance: t.Name(),
 		PodCIDR: netip.MustParsePrefix("10.244.0.0/24"), ServiceCIDR: netip.MustParsePrefix("10.96.0.0/16"),
-		StateDir: t.TempDir() + "/network", NodeAddresses: []netip.Addr{netip.MustParseAddr(nodeAddress)},
+		DNSAddress: netip.MustParseAddr("10.96.0.10"), StateDir: t.TempDir() + "/network", NodeAddresses: []netip.Addr{netip.MustParseAddr(nodeAddress)},
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), NetNS: m.host.path(),
 	}
 	m.start()
