@@ -24,12 +24,7 @@ func imageCommand() *cobra.Command {
 		Short: "Bring images in, list them and remove them",
 		Long: `Bring images in, list them and remove them. Images are files below the data directory: no server needs to run,
 and one that runs sees each change at once.`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usageError{fmt.Errorf("unknown command %q (see sampan image --help)", args[0])}
-			}
-			return nil
-		},
+		Args: onlyCommands,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(imageImportCommand(), imagePullCommand(), imageExportCommand(), imageListCommand(), imageRemoveCommand(), imagePruneCommand())
@@ -63,16 +58,6 @@ func (s *imageStore) inUse(cmd *cobra.Command) (image.InUse, error) {
 	return cluster.ImagesInUse(cmd.Context(), settings)
 }
 
-// wantArguments rejects a wrong number of arguments as wrong usage.
-func wantArguments(n int, what string) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if len(args) != n {
-			return usageError{fmt.Errorf("%s wants %s", cmd.CommandPath(), what)}
-		}
-		return nil
-	}
-}
-
 func imageImportCommand() *cobra.Command {
 	var config imagespec.ImageConfig
 	var tag string
@@ -83,7 +68,7 @@ func imageImportCommand() *cobra.Command {
 		Long: `Import an archive of docker save, an OCI layout (a folder or a tar), or a root file system (a folder or a tar),
 which becomes an image of one layer. --entrypoint and what follows it describe a root file system; archives and
 layouts bring their own description.`,
-		Args: wantArguments(1, "one file or folder"),
+		Args: oneArgument("FILE|DIR"),
 	}
 	store := addDataDir(cmd)
 	f := cmd.Flags()
@@ -128,7 +113,7 @@ func imagePullCommand() *cobra.Command {
 		Use:   "pull NAME",
 		Short: "Pull an image from a registry",
 		Long:  `Pull an image from a registry, with the credentials of docker login if there are any.`,
-		Args:  wantArguments(1, "one image name"),
+		Args:  oneArgument("NAME"),
 	}
 	store := addDataDir(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -153,13 +138,13 @@ func imageExportCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "export NAME -o FILE",
 		Short: "Write an image as an archive that docker load reads",
-		Args:  wantArguments(1, "one image name"),
+		Args:  oneArgument("NAME"),
 	}
 	store := addDataDir(cmd)
 	cmd.Flags().StringVarP(&output, "output", "o", "", "file to write, - for standard output")
 	cmd.RunE = func(cmd *cobra.Command, args []string) (err error) {
 		if output == "" {
-			return usageError{errors.New("sampan image export wants --output FILE, or - for standard output")}
+			return usageError{errors.New("sampan image export takes --output FILE, or - for standard output")}
 		}
 		images, err := store.open()
 		if err != nil {
@@ -220,7 +205,7 @@ func imageRemoveCommand() *cobra.Command {
 		Use:     "rm NAME|ID",
 		Aliases: []string{"remove"},
 		Short:   "Remove a name, and the image with its last name; never one that a container uses",
-		Args:    wantArguments(1, "one image name or ID"),
+		Args:    oneArgument("NAME|ID"),
 	}
 	store := addDataDir(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

@@ -55,13 +55,8 @@ the node agent, the pod runtime, the service proxy and the cluster DNS.
   sudo sampan down                   stop everything and leave no trace in the kernel`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usageError{fmt.Errorf("unknown command %q (see sampan --help)", args[0])}
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args:          onlyCommands,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w (see %s --help)", err, cmd.CommandPath())}
@@ -70,12 +65,30 @@ the node agent, the pod runtime, the service proxy and the cluster DNS.
 	return root
 }
 
+// onlyCommands rejects arguments of a command that only has commands: none has such a name.
+func onlyCommands(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageError{fmt.Errorf("unknown command %q (see %s --help)", args[0], cmd.CommandPath())}
+	}
+	return nil
+}
+
 // noArguments rejects arguments as wrong usage.
 func noArguments(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return usageError{fmt.Errorf("%s takes no arguments, got %q", cmd.CommandPath(), args[0])}
 	}
 	return nil
+}
+
+// oneArgument rejects all but one argument, which the help calls name, as wrong usage.
+func oneArgument(name string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != 1 {
+			return usageError{fmt.Errorf("%s takes one %s, got %d arguments", cmd.CommandPath(), name, len(args))}
+		}
+		return nil
+	}
 }
 
 func versionCommand() *cobra.Command {

@@ -13,75 +13,66 @@ import (
 	"sampan/cluster"
 )
 
-// configFlags binds the flags of a server to a config. A file named by --config is read first, so that flags
-// win over it.
+// configFlags are the flags of a server that a command has. A file named by --config is read first, so that flags win
+// over it.
 type configFlags struct {
-	cfg  cluster.Config
-	node bool
-	file string
 	set  *pflag.FlagSet
+	file string
 }
 
 func addConfigFlags(cmd *cobra.Command) *configFlags {
-	c := &configFlags{cfg: cluster.DefaultConfig(), node: true, set: cmd.Flags()}
-	f := cmd.Flags()
-	f.StringVar(&c.cfg.DataDir, "data-dir", c.cfg.DataDir, "directory of the store, certificates, images, volumes and logs")
-	f.StringVar(&c.cfg.Listen, "listen", c.cfg.Listen, "address and port of the API")
-	f.StringVar(&c.cfg.Kubeconfig, "kubeconfig", "", "kubeconfig to write for the administrator (default DATA-DIR/kubeconfig)")
-	f.StringVar(&c.cfg.Store, "store", c.cfg.Store, "where the state is kept: embedded, or etcd://HOST:PORT,… with an optional /NAME")
-	f.StringVar(&c.cfg.EtcdCA, "etcd-ca", "", "PEM file of the authority that signed etcd's certificate")
-	f.StringVar(&c.cfg.EtcdCert, "etcd-cert", "", "PEM file of the client certificate for etcd")
-	f.StringVar(&c.cfg.EtcdKey, "etcd-key", "", "PEM file of the key of --etcd-cert")
-	f.StringVar(&c.cfg.EncryptionKeyFile, "encryption-key-file", "", "file with the keys that Secrets are stored encrypted with: lines of NAME:BASE64, the first encrypts")
-	f.StringVar(&c.cfg.AuditLogPath, "audit-log-path", "", "file to write every request to, as lines of JSON; - is the standard output")
-	f.StringVar(&c.cfg.AuditPolicyFile, "audit-policy-file", "", "file with a Policy of audit.k8s.io/v1 that says what is written to the audit log (default everything, without bodies)")
-	f.IntVar(&c.cfg.AuditLogMaxSize, "audit-log-maxsize", 0, "megabytes at which the audit log is set aside and begun anew (default 100)")
-	f.IntVar(&c.cfg.AuditLogMaxBackup, "audit-log-maxbackup", 0, "how many audit logs that were set aside are kept; 0 is all")
-	f.IntVar(&c.cfg.AuditLogMaxAge, "audit-log-maxage", 0, "for how many days audit logs that were set aside are kept; 0 is for ever")
-	f.BoolVar(&c.node, "node", true, "run pods in this process too")
-	f.StringVar(&c.cfg.NodeName, "node-name", "", "name of the node (default the host name)")
-	f.StringVar(&c.cfg.PodCIDR, "pod-cidr", c.cfg.PodCIDR, "range of the pods' addresses")
-	f.StringVar(&c.cfg.ServiceCIDR, "service-cidr", c.cfg.ServiceCIDR, "range of the Services' addresses")
-	f.IntVar(&c.cfg.MaxRequests, "max-requests-inflight", c.cfg.MaxRequests, "reads that are carried out at the same time; more are told to come back")
-	f.IntVar(&c.cfg.MaxMutatingRequests, "max-mutating-requests-inflight", c.cfg.MaxMutatingRequests, "the same for writes")
-	f.StringVar(&c.file, "config", "", "YAML file with the same settings; flags win over it")
+	c := &configFlags{set: pflag.NewFlagSet("server", pflag.ContinueOnError)}
+	cfg := cluster.DefaultConfig()
+	bind(c.set, &cfg)
+	c.set.StringVar(&c.file, "config", "", "YAML file with the same settings; flags win over it")
+	cmd.Flags().AddFlagSet(c.set)
 	return c
 }
 
+// bind adds the flags that set the fields of cfg. What the fields have is the default.
+func bind(f *pflag.FlagSet, cfg *cluster.Config) {
+	if cfg.Node == nil {
+		cfg.Node = new(true)
+	}
+	f.StringVar(&cfg.DataDir, "data-dir", cfg.DataDir, "directory of the store, certificates, images, volumes and logs")
+	f.StringVar(&cfg.Listen, "listen", cfg.Listen, "address and port of the API")
+	f.StringVar(&cfg.Kubeconfig, "kubeconfig", cfg.Kubeconfig, "kubeconfig to write for the administrator (default DATA-DIR/kubeconfig)")
+	f.StringVar(&cfg.Store, "store", cfg.Store, "where the state is kept: embedded, or etcd://HOST:PORT,… with an optional /NAME")
+	f.StringVar(&cfg.EtcdCA, "etcd-ca", cfg.EtcdCA, "PEM file of the authority that signed etcd's certificate")
+	f.StringVar(&cfg.EtcdCert, "etcd-cert", cfg.EtcdCert, "PEM file of the client certificate for etcd")
+	f.StringVar(&cfg.EtcdKey, "etcd-key", cfg.EtcdKey, "PEM file of the key of --etcd-cert")
+	f.StringVar(&cfg.EncryptionKeyFile, "encryption-key-file", cfg.EncryptionKeyFile, "file with the keys that Secrets are stored encrypted with: lines of NAME:BASE64, the first encrypts")
+	f.StringVar(&cfg.AuditLogPath, "audit-log-path", cfg.AuditLogPath, "file to write every request to, as lines of JSON; - is the standard output")
+	f.StringVar(&cfg.AuditPolicyFile, "audit-policy-file", cfg.AuditPolicyFile, "file with a Policy of audit.k8s.io/v1 that says what is written to the audit log (default everything, without bodies)")
+	f.IntVar(&cfg.AuditLogMaxSize, "audit-log-maxsize", cfg.AuditLogMaxSize, "megabytes at which the audit log is set aside and begun anew (default 100)")
+	f.IntVar(&cfg.AuditLogMaxBackup, "audit-log-maxbackup", cfg.AuditLogMaxBackup, "how many audit logs that were set aside are kept; 0 is all")
+	f.IntVar(&cfg.AuditLogMaxAge, "audit-log-maxage", cfg.AuditLogMaxAge, "for how many days audit logs that were set aside are kept; 0 is for ever")
+	f.BoolVar(cfg.Node, "node", *cfg.Node, "run pods in this process too")
+	f.StringVar(&cfg.NodeName, "node-name", cfg.NodeName, "name of the node (default the host name)")
+	f.StringVar(&cfg.PodCIDR, "pod-cidr", cfg.PodCIDR, "range of the pods' addresses")
+	f.StringVar(&cfg.ServiceCIDR, "service-cidr", cfg.ServiceCIDR, "range of the Services' addresses")
+	f.IntVar(&cfg.MaxRequests, "max-requests-inflight", cfg.MaxRequests, "reads that are carried out at the same time; more are told to come back")
+	f.IntVar(&cfg.MaxMutatingRequests, "max-mutating-requests-inflight", cfg.MaxMutatingRequests, "the same for writes")
+}
+
+// settings returns what a server is to run with: defaults, over them the file, over it the flags.
 func (c *configFlags) settings() (cluster.Settings, error) {
 	cfg := cluster.DefaultConfig()
+	var err error
 	if c.file != "" {
-		var err error
 		if cfg, err = cluster.ReadConfig(cfg, c.file); err != nil {
 			return cluster.Settings{}, err
 		}
 	}
-	for name, set := range map[string]func(){
-		"data-dir":     func() { cfg.DataDir = c.cfg.DataDir },
-		"listen":       func() { cfg.Listen = c.cfg.Listen },
-		"kubeconfig":   func() { cfg.Kubeconfig = c.cfg.Kubeconfig },
-		"store":        func() { cfg.Store = c.cfg.Store },
-		"etcd-ca":      func() { cfg.EtcdCA = c.cfg.EtcdCA },
-		"etcd-cert":    func() { cfg.EtcdCert = c.cfg.EtcdCert },
-		"etcd-key":     func() { cfg.EtcdKey = c.cfg.EtcdKey },
-		"node":         func() { cfg.Node = &c.node },
-		"node-name":    func() { cfg.NodeName = c.cfg.NodeName },
-		"pod-cidr":     func() { cfg.PodCIDR = c.cfg.PodCIDR },
-		"service-cidr": func() { cfg.ServiceCIDR = c.cfg.ServiceCIDR },
-
-		"encryption-key-file": func() { cfg.EncryptionKeyFile = c.cfg.EncryptionKeyFile },
-		"audit-log-path":      func() { cfg.AuditLogPath = c.cfg.AuditLogPath },
-		"audit-policy-file":   func() { cfg.AuditPolicyFile = c.cfg.AuditPolicyFile },
-		"audit-log-maxsize":   func() { cfg.AuditLogMaxSize = c.cfg.AuditLogMaxSize },
-		"audit-log-maxbackup": func() { cfg.AuditLogMaxBackup = c.cfg.AuditLogMaxBackup },
-		"audit-log-maxage":    func() { cfg.AuditLogMaxAge = c.cfg.AuditLogMaxAge },
-
-		"max-requests-inflight":          func() { cfg.MaxRequests = c.cfg.MaxRequests },
-		"max-mutating-requests-inflight": func() { cfg.MaxMutatingRequests = c.cfg.MaxMutatingRequests },
-	} {
-		if c.set.Changed(name) {
-			set()
+	again := pflag.NewFlagSet("", pflag.ContinueOnError)
+	bind(again, &cfg)
+	c.given(func(f *pflag.Flag) {
+		if f.Name != "config" {
+			err = errors.Join(err, again.Set(f.Name, f.Value.String()))
 		}
+	})
+	if err != nil {
+		return cluster.Settings{}, err
 	}
 	s, err := cfg.Check()
 	if err != nil {
@@ -93,15 +84,17 @@ func (c *configFlags) settings() (cluster.Settings, error) {
 // arguments returns the flags that were given, for a server that is started in the background.
 func (c *configFlags) arguments() []string {
 	var args []string
-	c.set.Visit(func(f *pflag.Flag) {
-		switch f.Name {
-		case "data-dir", "listen", "kubeconfig", "store", "etcd-ca", "etcd-cert", "etcd-key", "node", "node-name", "pod-cidr", "service-cidr", "config",
-			"max-requests-inflight", "max-mutating-requests-inflight", "encryption-key-file",
-			"audit-log-path", "audit-policy-file", "audit-log-maxsize", "audit-log-maxbackup", "audit-log-maxage":
-			args = append(args, "--"+f.Name+"="+f.Value.String())
+	c.given(func(f *pflag.Flag) { args = append(args, "--"+f.Name+"="+f.Value.String()) })
+	return args
+}
+
+// given calls f with the flags that the command line has.
+func (c *configFlags) given(f func(*pflag.Flag)) {
+	c.set.VisitAll(func(flag *pflag.Flag) {
+		if flag.Changed {
+			f(flag)
 		}
 	})
-	return args
 }
 
 func serverCommand() *cobra.Command {
