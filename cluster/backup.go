@@ -17,7 +17,7 @@ import (
 // Backup writes everything that the cluster keeps in its store to a file, as it is at one revision, while the
 // cluster goes on. The running server of the data directory does it; if there is none, the store is read
 // directly. The file appears, or takes the place of an older one, only when it is whole. It holds Secrets, so
-// only its owner may read it.
+// only its owner may read it. A data directory that is not a server's is an error, and stays as it is.
 func Backup(ctx context.Context, s Settings, file string) (backup.Summary, error) {
 	tmp, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+"-*") // mode 0600
 	if err != nil {
@@ -39,6 +39,9 @@ func Backup(ctx context.Context, s Settings, file string) (backup.Summary, error
 
 func backupTo(ctx context.Context, s Settings, to *os.File) (backup.Summary, error) {
 	running := false
+	if err := CheckDataDir(s.DataDir); err != nil {
+		return backup.Summary{}, err
+	}
 	if _, err := os.Stat(s.DataDir); err == nil {
 		lock, err := takeLock(s)
 		var other *runningError
@@ -99,7 +102,8 @@ func backupFromServer(ctx context.Context, s Settings, to io.Writer) error {
 	return nil
 }
 
-// Restore fills the empty store that the settings name from a backup. No server may be running on it.
+// Restore fills the empty store that the settings name from a backup. No server may be running on it. A directory
+// that is not a server's data directory is an error, and stays as it is.
 func Restore(ctx context.Context, s Settings, file string) (backup.Summary, error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -114,6 +118,9 @@ func Restore(ctx context.Context, s Settings, file string) (backup.Summary, erro
 		return backup.Summary{}, fmt.Errorf("read the backup: %w", err)
 	}
 	if s.Etcd == nil {
+		if err := CheckDataDir(s.DataDir); err != nil {
+			return backup.Summary{}, err
+		}
 		if err := os.MkdirAll(s.DataDir, 0o700); err != nil {
 			return backup.Summary{}, fmt.Errorf("data directory: %w", err)
 		}

@@ -117,6 +117,14 @@ func TestLockIsHeldByOneServer(t *testing.T) {
 }
 
 func TestForeignDirectoryIsLeftAlone(t *testing.T) {
+	cluster := instance(t)
+	if err := fillStore(t, cluster).Close(); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "cluster.backup")
+	if _, err := Backup(t.Context(), cluster, file); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		name  string
 		files []string
@@ -151,6 +159,8 @@ func TestForeignDirectoryIsLeftAlone(t *testing.T) {
 				"down --purge": func() error { return Down(t.Context(), s, 0, true) },
 				"up":           func() error { _, err := Up(t.Context(), s, nil, nil); return err },
 				"server":       func() error { return Run(t.Context(), s, slog.New(slog.DiscardHandler), nil) },
+				"restore":      func() error { _, err := Restore(t.Context(), s, file); return err },
+				"backup":       func() error { _, err := Backup(t.Context(), s, file+".new"); return err },
 			} {
 				if try() == nil {
 					t.Errorf("%s accepted it", name)

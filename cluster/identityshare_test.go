@@ -206,6 +206,10 @@ func TestACrashBetweenFilesIsMended(t *testing.T) {
 
 func TestAnIdentityMovesWithABackup(t *testing.T) {
 	from, to := settingsOf(t), settingsOf(t)
+	lock, err := takeLock(from)
+	if err != nil {
+		t.Fatal(err)
+	}
 	st, err := openStore(t.Context(), from, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -214,6 +218,7 @@ func TestAnIdentityMovesWithABackup(t *testing.T) {
 	if err := st.Close(); err != nil {
 		t.Fatal(err)
 	}
+	lock.release()
 	file := filepath.Join(t.TempDir(), "backup")
 	if _, err := Backup(t.Context(), from, file); err != nil {
 		t.Fatal(err)

@@ -72,13 +72,18 @@ func TestUnreadableCertificatesForEtcdAreNamed(t *testing.T) {
 	}
 }
 
-// instance returns settings of a data directory whose path is longer than that of a socket may be.
+// instance returns settings of a server's data directory whose path is longer than that of a socket may be.
 func instance(t *testing.T) Settings {
 	t.Helper()
 	s := Settings{DataDir: filepath.Join(t.TempDir(), strings.Repeat("long/", 25), "data")}
 	if err := os.MkdirAll(s.DataDir, 0o700); err != nil {
 		t.Fatal(err)
 	}
+	lock, err := takeLock(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lock.release()
 	return s
 }
 
