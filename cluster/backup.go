@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"sampan/store/backup"
 )
@@ -130,7 +131,7 @@ func Restore(ctx context.Context, s Settings, file string) (backup.Summary, erro
 		}
 		defer lock.release()
 	}
-	sum, err := backup.Restore(ctx, f, func(ctx context.Context, revision int64) (backup.Target, error) {
+	sum, err := backup.Restore(ctx, f, time.Now(), func(ctx context.Context, revision int64) (backup.Target, error) {
 		return restoreStore(ctx, s, revision)
 	})
 	if err != nil {

@@ -10,8 +10,8 @@
 //	SHA-256 of all bytes before it
 //
 // Values are what the store holds, so those that are encrypted at rest stay encrypted. History is not in the file.
-// A restored store goes on above the revision of the backup: clients that knew the old store find revisions that
-// rise, and that what they knew is compacted.
+// A restored store goes on above all revisions that the old one has given out, also after the backup: clients that knew
+// it find revisions that rise, and that what they knew is compacted.
 package backup
 
 import (

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -107,7 +108,7 @@ func move(t *testing.T, from, to place) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	restored, err := backup.Restore(t.Context(), f, to.restore)
+	restored, err := backup.Restore(t.Context(), f, time.Now(), to.restore)
 	if err != nil || restored != sum || sum.Keys != len(before) || sum.Revision < revision {
 		t.Fatalf("restored %+v, %v; the backup has %+v, the store %d keys at %d", restored, err, sum, len(before), revision)
 	}
@@ -159,6 +160,58 @@ func TestClusterMovesToEtcdAndBack(t *testing.T) {
 	move(t, third, embeddedAt(t))
 }
 
+// Who has read what the old cluster wrote after the backup, or what it wrote after an earlier restore of the same one, must
+// list anew, and overwrites nothing.
+func TestRevisionsGivenOutAfterTheBackupAreOld(t *testing.T) {
+	const later = 50
+	source := embeddedAt(t).open(t)
+	defer source.Close()
+	put(t, source, "/a", "1")
+	f, _ := write(t, source)
+	goOn := func(s store.Store) {
+		for i := range later {
+			put(t, s, "/a", fmt.Sprint(i))
+		}
+	}
+	check := func(t *testing.T, make func(*testing.T) place) {
+		at := time.Now()
+		known := []store.Store{source}
+		for range 2 {
+			if _, err := f.Seek(0, io.SeekStart); err != nil {
+				t.Fatal(err)
+			}
+			p := make(t)
+			at = at.Add(time.Second)
+			if _, err := backup.Restore(t.Context(), f, at, p.restore); err != nil {
+				t.Fatal(err)
+			}
+			s := p.open(t)
+			defer s.Close()
+			goOn(s)
+			goOn(s)
+			for _, old := range known {
+				revision := old.Revision() - 1
+				if _, err := s.Events(t.Context(), revision, 0); !errors.Is(err, store.ErrCompacted) {
+					t.Errorf("at %d, events after revision %d of the old one: %v", s.Revision(), revision, err)
+				}
+				if _, err := s.List(t.Context(), "/", store.ListOptions{At: revision}); !errors.Is(err, store.ErrCompacted) {
+					t.Errorf("at %d, list at revision %d of the old one: %v", s.Revision(), revision, err)
+				}
+				var conflict *store.ConflictError
+				if _, err := s.Apply(t.Context(), store.Write{Key: "/a", Value: []byte("x"), Expect: revision}); !errors.As(err, &conflict) {
+					t.Errorf("write that expects revision %d of the old one: %v", revision, err)
+				}
+			}
+			known = append(known, s)
+		}
+	}
+	goOn(source)
+	t.Run("embedded", func(t *testing.T) { check(t, embeddedAt) })
+	t.Run("etcd", func(t *testing.T) {
+		check(t, func(t *testing.T) place { return etcdAt(etcdtest.Start(t, "http"), "a") })
+	})
+}
+
 func TestRestoreNeedsAnEmptyStore(t *testing.T) {
 	for name, make := range map[string]func(*testing.T) place{
 		"embedded": embeddedAt,
@@ -172,7 +225,7 @@ func TestRestoreNeedsAnEmptyStore(t *testing.T) {
 			if err := s.Close(); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := backup.Restore(t.Context(), f, p.restore); !errors.Is(err, store.ErrNotEmpty) {
+			if _, err := backup.Restore(t.Context(), f, time.Now(), p.restore); !errors.Is(err, store.ErrNotEmpty) {
 				t.Error(err)
 			}
 			s = p.open(t)
@@ -194,7 +247,7 @@ func TestUnfinishedRestoreIsNoStore(t *testing.T) {
 	f, _ := write(t, source)
 	check := func(t *testing.T, p place, open func() (store.Store, error)) {
 		cut := errors.New("cut")
-		_, err := backup.Restore(t.Context(), f, func(ctx context.Context, revision int64) (backup.Target, error) {
+		_, err := backup.Restore(t.Context(), f, time.Now(), func(ctx context.Context, revision int64) (backup.Target, error) {
 			into, err := p.restore(ctx, revision)
 			return &failing{Target: into, after: 1, err: cut}, err
 		})
@@ -207,7 +260,7 @@ func TestUnfinishedRestoreIsNoStore(t *testing.T) {
 		if _, err := f.Seek(0, io.SeekStart); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := backup.Restore(t.Context(), f, p.restore); err != nil {
+		if _, err := backup.Restore(t.Context(), f, time.Now(), p.restore); err != nil {
 			t.Fatalf("again: %v", err)
 		}
 		if _, err := f.Seek(0, io.SeekStart); err != nil {
@@ -294,7 +347,7 @@ func TestBackupIsOfOneRevisionWhileWritesGoOn(t *testing.T) {
 		f, sum := write(t, s)
 		got := make(map[string]string)
 		into := &collector{Store: s, got: got}
-		if _, err := backup.Restore(t.Context(), f, func(context.Context, int64) (backup.Target, error) { return into, nil }); err != nil {
+		if _, err := backup.Restore(t.Context(), f, time.Now(), func(context.Context, int64) (backup.Target, error) { return into, nil }); err != nil {
 			t.Fatal(err)
 		}
 		if len(got) != keys {

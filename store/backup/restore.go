@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"time"
 
 	"sampan/store"
 )
@@ -37,14 +38,20 @@ type Target interface {
 // ErrDamaged is a file that is no backup, or not a whole one.
 var ErrDamaged = errors.New("it is damaged, or no backup")
 
+// Above returns the revision that a store goes on above which is filled at a time from a backup of a revision. The old
+// store may have gone on after the backup, and the backup may have been restored before: revisions that were given out
+// then must be old too, or their readers would go on in a history that is not theirs. They are below the microseconds
+// since 1970, since no store takes a million transactions a second.
+func Above(revision int64, now time.Time) int64 { return max(revision, now.UnixMicro()) }
+
 // Check reads a backup to its end and compares the checksum.
 func Check(r io.Reader) (Summary, error) {
 	return read(r, func(int64) error { return nil }, func(store.Record) error { return nil })
 }
 
-// Restore fills the store that open returns, which must give revisions above the one that it is told, and closes
-// it. Nothing can be opened from it if the backup turns out to be damaged; use Check first.
-func Restore(ctx context.Context, r io.Reader, open func(ctx context.Context, revision int64) (Target, error)) (Summary, error) {
+// Restore fills the store that open returns, which must give revisions above the one that it is told ([Above]), and
+// closes it. Nothing can be opened from it if the backup turns out to be damaged; use Check first.
+func Restore(ctx context.Context, r io.Reader, now time.Time, open func(ctx context.Context, revision int64) (Target, error)) (Summary, error) {
 	var into Target
 	var batch []store.Write
 	size := 0
@@ -57,7 +64,7 @@ func Restore(ctx context.Context, r io.Reader, open func(ctx context.Context, re
 		return err
 	}
 	begin := func(revision int64) error {
-		target, err := open(ctx, revision)
+		target, err := open(ctx, Above(revision, now))
 		if err == nil {
 			into = target
 		}
