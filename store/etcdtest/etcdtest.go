@@ -5,6 +5,7 @@ package etcdtest
 import (
 	"bytes"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"syscall"
@@ -18,11 +19,20 @@ type Server struct {
 
 	args   []string
 	cmd    *exec.Cmd
-	output bytes.Buffer
+	ended  chan struct{} // closed when cmd has ended
+	output bytes.Buffer  // of cmd, to be read when it has ended
 }
 
-// Start starts an empty etcd on 127.0.0.1, which ends with the test. More arguments may be given for the server;
-// scheme is http, or https if they name certificates.
+// Host is the address of this process's servers: a loopback address of its own. What others listen on and connect from
+// is 127.0.0.1, so nobody takes a port between the moment it is found free and that in which etcd listens there, nor
+// while etcd is down.
+func Host() netip.Addr {
+	pid := os.Getpid() // below 2^22
+	return netip.AddrFrom4([4]byte{127, byte(64 + pid>>16), byte(pid >> 8), byte(pid)})
+}
+
+// Start starts an empty etcd on [Host], which ends with the test. More arguments may be given for the server; scheme is
+// http, or https if they name certificates.
 func Start(t testing.TB, scheme string, more ...string) *Server {
 	t.Helper()
 	if _, err := exec.LookPath("etcd"); err != nil {
@@ -31,8 +41,9 @@ func Start(t testing.TB, scheme string, more ...string) *Server {
 		}
 		t.Skip("needs etcd: apt-get install etcd-server")
 	}
-	s := &Server{Endpoint: freeAddress(t)}
-	client, peer := scheme+"://"+s.Endpoint, "http://"+freeAddress(t)
+	free := freeAddresses(t, 2)
+	s := &Server{Endpoint: free[0]}
+	client, peer := scheme+"://"+free[0], "http://"+free[1]
 	s.args = append([]string{
 		"--name=test", "--data-dir=" + dataDir(t), "--log-level=error",
 		"--listen-client-urls=" + client, "--advertise-client-urls=" + client,
@@ -53,35 +64,35 @@ func (s *Server) Run(t testing.TB) {
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	s.ended = make(chan struct{})
+	go func() {
+		defer close(s.ended)
+		_ = s.cmd.Wait() // if it was killed, it says so
+	}()
 	s.await(t)
 }
 
 // await returns when the server accepts connections, which it does when it is a member that can answer.
 func (s *Server) await(t testing.TB) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); {
+	for {
 		conn, err := net.DialTimeout("tcp", s.Endpoint, time.Second)
 		if err == nil {
 			conn.Close()
 			return
 		}
-		if syscall.Kill(s.cmd.Process.Pid, 0) != nil {
-			break
+		select {
+		case <-s.ended:
+			t.Fatalf("etcd does not listen on %s:\n%s", s.Endpoint, s.output.Bytes())
+		case <-time.After(5 * time.Millisecond): // it does not say when it listens
 		}
-		time.Sleep(5 * time.Millisecond)
 	}
-	s.Kill()
-	t.Fatalf("etcd does not listen on %s:\n%s", s.Endpoint, s.output.Bytes())
 }
 
 // Kill ends the server at once; its data stay.
 func (s *Server) Kill() {
-	if s.cmd == nil {
-		return
-	}
-	_ = s.cmd.Process.Kill()
-	_ = s.cmd.Wait() // it was killed, and says so
-	s.cmd = nil
+	_ = s.cmd.Process.Kill() // unless it has ended
+	<-s.ended
 }
 
 // dataDir returns a folder in memory where there is one: what a test wants of etcd is not its disk.
@@ -99,12 +110,16 @@ func dataDir(t testing.TB) string {
 	return dir
 }
 
-func freeAddress(t testing.TB) string {
+// freeAddresses returns addresses of [Host] on which nobody listens.
+func freeAddresses(t testing.TB, n int) (free []string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range n {
+		l, err := net.Listen("tcp", netip.AddrPortFrom(Host(), 0).String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		free = append(free, l.Addr().String())
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return free
 }
