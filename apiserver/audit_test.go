@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -320,7 +321,11 @@ func TestWithoutAuditNothingIsPaid(t *testing.T) {
 		})
 		must(t, s.Client(masters()), configMap("m"))
 		h, r := s.Handler(), httptest.NewRequestWithContext(t.Context(), "GET", "/api/v1/namespaces/default/configmaps/m", nil)
-		return testing.AllocsPerRun(100, func() { h.ServeHTTP(&discarder{header: http.Header{}}, r) })
+		least := math.Inf(1) // goroutines of other tests may allocate meanwhile
+		for range 5 {
+			least = min(least, testing.AllocsPerRun(100, func() { h.ServeHTTP(&discarder{header: http.Header{}}, r) }))
+		}
+		return least
 	}
 	none, ignored := count(nil), count(auditBy(t, "rules: [{level: None}]"))
 	if ignored > none {

@@ -38,6 +38,7 @@ type secured struct {
 	ca     *pki.CA
 	url    string
 	server *apiserver.Server
+	close  func()       // returns when nobody is served any more
 	now    atomic.Int64 // seconds ahead of the clock
 }
 
@@ -62,10 +63,11 @@ func newSecured(t *testing.T, change ...func(*apiserver.Config)) *secured {
 	h.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
 	h.EnableHTTP2 = true
 	h.StartTLS()
-	t.Cleanup(func() {
+	g.close = func() {
 		h.CloseClientConnections()
 		h.Close()
-	})
+	}
+	t.Cleanup(g.close)
 	g.url = h.URL
 	return g
 }
@@ -481,6 +483,7 @@ func TestRequestsAreWrittenDown(t *testing.T) {
 	}
 	_, err = g.withToken("bad").CoreV1().Secrets("default").List(t.Context(), metav1.ListOptions{})
 	wantError(t, "a bad token", err, apierrors.IsUnauthorized, "")
+	g.close() // an answer may be there before its request is written down
 	stop()
 	if err := <-done; err != nil {
 		t.Fatal(err)

@@ -269,7 +269,7 @@ func TestALeaderThatVanishesIsFollowed(t *testing.T) {
 			LeaseMeta: metav1.ObjectMeta{Namespace: "default", Name: "leader"},
 			Client:    c.CoordinationV1(), LockConfig: resourcelock.ResourceLockConfig{Identity: "heir"},
 		},
-		LeaseDuration: time.Second, RenewDeadline: 500 * time.Millisecond, RetryPeriod: 50 * time.Millisecond, ReleaseOnCancel: true,
+		LeaseDuration: 15 * time.Second, RenewDeadline: 10 * time.Second, RetryPeriod: 50 * time.Millisecond, ReleaseOnCancel: true,
 		Callbacks: leaderelection.LeaderCallbacks{OnStartedLeading: func(context.Context) { close(led) }, OnStoppedLeading: func() {}},
 	})
 	if err != nil {

@@ -11,9 +11,16 @@ import (
 func TestClientsThatStopReadingAreLetGo(t *testing.T) {
 	for name, http2 := range map[string]bool{"HTTP/1.1": false, "HTTP/2": true} {
 		t.Run(name, func(t *testing.T) {
-			ended := make(chan struct{})
+			answered, ended := make(chan struct{}), make(chan struct{})
 			h := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				defer close(ended)
+				if err := http.NewResponseController(w).Flush(); err != nil {
+					t.Error(err)
+				}
+				select {
+				case <-answered:
+				case <-r.Context().Done():
+				}
 				p := patience{limit: 100 * time.Millisecond}
 				for data := make([]byte, 64<<10); p.write(&recorder{ResponseWriter: w}, data); {
 				}
@@ -29,6 +36,7 @@ func TestClientsThatStopReadingAreLetGo(t *testing.T) {
 			if want := map[bool]int{false: 1, true: 2}[http2]; res.ProtoMajor != want {
 				t.Fatalf("the stream is %s", res.Proto)
 			}
+			close(answered)
 			<-ended
 		})
 	}

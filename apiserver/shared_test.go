@@ -5,6 +5,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -32,6 +33,15 @@ func overHTTP(t *testing.T, server *etcdtest.Server, n int, change ...func(*apis
 		clients[i] = clientset(t, listen(t, s))
 	}
 	return clients
+}
+
+func revision(t *testing.T, obj metav1.Object) int64 {
+	t.Helper()
+	n, err := strconv.ParseInt(obj.GetResourceVersion(), 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 // What one server has acknowledged, every request to another one finds, and is decided on.
@@ -74,7 +84,7 @@ func TestWritesAreFoundThroughEveryServer(t *testing.T) {
 		}())
 		watch, err := inA.Watch(ctx, metav1.ListOptions{})
 		check("watch", err)
-		if e := <-watch.ResultChan(); e.Type != "ADDED" || e.Object.(*corev1.ConfigMap).ResourceVersion <= changed.ResourceVersion {
+		if e := <-watch.ResultChan(); e.Type != "ADDED" || revision(t, e.Object.(*corev1.ConfigMap)) <= revision(t, changed) {
 			t.Errorf("%s: the watch begins with %v", name, e)
 		}
 		watch.Stop()
