@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -102,11 +103,11 @@ func serve(ctx context.Context, t *testing.T, running *sync.WaitGroup, s Setting
 	if err := i.prepare(ctx, s, st, log, time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	uids := 0
+	var uids atomic.Int64
 	var err error
 	i.server, err = apiserver.New(apiserver.Config{
 		Store: st, Kinds: registry.New(), Admission: admit.Default(admit.Config{}), Now: time.Now,
-		NewUID: func() types.UID { uids++; return types.UID(fmt.Sprintf("%s-%d", s.DataDir, uids)) },
+		NewUID: func() types.UID { return types.UID(fmt.Sprintf("%s-%d", s.DataDir, uids.Add(1))) },
 		Random: rand.NewPCG(1, 2), ServiceCIDR: netip.MustParsePrefix("10.96.0.0/16"),
 		ClientCAs: i.current.Load().pool, Tokens: i.current.Load().tokens,
 	})

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/miekg/dns"
 
@@ -77,7 +78,7 @@ func (h *harness) ask(network, name string, kind uint16, mutate func(*dns.Msg)) 
 	if mutate != nil {
 		mutate(m)
 	}
-	r, _, err := (&dns.Client{Net: network, UDPSize: 4096}).Exchange(m, h.addr)
+	r, _, err := (&dns.Client{Net: network, UDPSize: 4096, Timeout: 20 * time.Second}).Exchange(m, h.addr)
 	if err != nil {
 		h.t.Fatalf("%s: %v", name, err)
 	}
