@@ -95,7 +95,11 @@ func TestHTTPProbe(t *testing.T) {
 			if c.get.Port.StrVal == "" {
 				c.get.Port = intstr.FromString("web")
 			}
-			err := w.runProbe(t.Context(), w.state.Pod(), ct, "id", &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: &c.get}, TimeoutSeconds: 1})
+			seconds := int32(60)
+			if name == "slow" {
+				seconds = 1
+			}
+			err := w.runProbe(t.Context(), w.state.Pod(), ct, "id", &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: &c.get}, TimeoutSeconds: seconds})
 			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 				t.Errorf("%v, want %q", err, c.want)
 			}
@@ -115,7 +119,7 @@ func TestTCPAndGRPCProbes(t *testing.T) {
 	port := portOf(t, l.Addr())
 	w := localWorker(t)
 	run := func(h corev1.ProbeHandler) error {
-		return w.runProbe(t.Context(), w.state.Pod(), &corev1.Container{}, "id", &corev1.Probe{ProbeHandler: h, TimeoutSeconds: 2})
+		return w.runProbe(t.Context(), w.state.Pod(), &corev1.Container{}, "id", &corev1.Probe{ProbeHandler: h, TimeoutSeconds: 60})
 	}
 	sick := "sick"
 	if err := run(corev1.ProbeHandler{GRPC: &corev1.GRPCAction{Port: int32(port)}}); err != nil {

@@ -2,6 +2,7 @@ package linux_test
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -169,7 +170,7 @@ func TestReopenedLogGoesOnInANewFile(t *testing.T) {
 	m := newMachine(t)
 	s := m.suite()
 	p := s.RunPod(t)
-	id := p.Run("c", "echo one; echo >/tmp/ready; until test -e /tmp/go; do sleep 0.02; done; echo two; sleep 1000")
+	id := p.Run("c", "echo one; until test -e /tmp/go; do sleep 0.02; done; echo two; sleep 1000")
 	exec := func(script string) {
 		t.Helper()
 		r, err := s.CRI.ExecSync(t.Context(), &runtimeapi.ExecSyncRequest{ContainerId: id, Cmd: []string{"/bin/sh", "-c", script}})
@@ -177,8 +178,15 @@ func TestReopenedLogGoesOnInANewFile(t *testing.T) {
 			t.Fatal(r, err)
 		}
 	}
-	exec("until test -e /tmp/ready; do :; done")
 	log := filepath.Join(m.logs, "c.log")
+	for written := ""; !strings.HasSuffix(written, "stdout F one\n"); {
+		exec("true") // this loop's pace
+		data, err := os.ReadFile(log)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+		written = string(data)
+	}
 	if err := os.Rename(log, log+".1"); err != nil {
 		t.Fatal(err)
 	}
