@@ -3,6 +3,8 @@ package openapi
 import (
 	"encoding/json"
 	"reflect"
+	"slices"
+	"strings"
 
 	openapi_v2 "github.com/google/gnostic-models/openapiv2"
 	openapi_v3 "github.com/google/gnostic-models/openapiv3"
@@ -13,22 +15,21 @@ import (
 	"sampan/apiserver/mergeschema"
 )
 
+// produced are the media types of answers.
+var produced = []string{"application/json", "application/yaml", "application/vnd.kubernetes.protobuf"}
+
 // Info is what a document says of the API as a whole.
 type Info struct {
 	Title   string
 	Version string
 }
 
-// commonTypes are the types that every resource is used with.
-type commonTypes struct{ deleteOptions, status, patch reflect.Type }
-
-func newCommonTypes() commonTypes {
-	return commonTypes{
-		deleteOptions: reflect.TypeFor[metav1.DeleteOptions](),
-		status:        reflect.TypeFor[metav1.Status](),
-		patch:         reflect.TypeFor[metav1.Patch](),
-	}
-}
+// Types that every resource is used with.
+var (
+	deleteOptionsType = reflect.TypeFor[metav1.DeleteOptions]()
+	statusType        = reflect.TypeFor[metav1.Status]()
+	patchType         = reflect.TypeFor[metav1.Patch]()
+)
 
 // V3 returns the version 3 document of the resources of one group version, as JSON.
 func V3(info Info, resources []Resource) ([]byte, error) {
@@ -36,20 +37,10 @@ func V3(info Info, resources []Resource) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	paths := object{}
-	for _, r := range resources {
-		for path, ops := range operations(r, newCommonTypes()) {
-			item := object{"parameters": pathParametersV3(path)}
-			for _, op := range ops {
-				item[op.method] = s.operationV3(op)
-			}
-			paths[path] = item
-		}
-	}
 	return json.Marshal(object{
 		"openapi":    "3.0.0",
 		"info":       object{"title": info.Title, "version": info.Version},
-		"paths":      paths,
+		"paths":      s.paths(resources),
 		"components": object{"schemas": s.named},
 	})
 }
@@ -60,20 +51,10 @@ func V2(info Info, resources []Resource) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	paths := object{}
-	for _, r := range resources {
-		for path, ops := range operations(r, newCommonTypes()) {
-			item := object{"parameters": pathParametersV2(path)}
-			for _, op := range ops {
-				item[op.method] = s.operationV2(op)
-			}
-			paths[path] = item
-		}
-	}
 	return json.Marshal(object{
 		"swagger":     "2.0",
 		"info":        object{"title": info.Title, "version": info.Version},
-		"paths":       paths,
+		"paths":       s.paths(resources),
 		"definitions": s.named,
 	})
 }
@@ -103,24 +84,20 @@ func newSchemas(v3 bool, resources []Resource) (*schemas, error) {
 		return nil, err
 	}
 	s := &schemas{v3: v3, named: map[string]object{}, kinds: map[string][]schema.GroupVersionKind{}, merge: merge}
-	common := newCommonTypes()
 	add := func(t reflect.Type, gvk schema.GroupVersionKind) {
 		name := modelName(t)
-		for _, have := range s.kinds[name] {
-			if have == gvk {
-				return
-			}
+		if !slices.Contains(s.kinds[name], gvk) {
+			s.kinds[name] = append(s.kinds[name], gvk)
 		}
-		s.kinds[name] = append(s.kinds[name], gvk)
 	}
-	add(common.status, schema.GroupVersionKind{Version: "v1", Kind: "Status"})
-	add(common.deleteOptions, schema.GroupVersionKind{Version: "v1", Kind: "DeleteOptions"})
+	add(statusType, schema.GroupVersionKind{Version: "v1", Kind: "Status"})
+	add(deleteOptionsType, schema.GroupVersionKind{Version: "v1", Kind: "DeleteOptions"})
 	for _, r := range resources {
 		add(r.Type, r.GVK)
 		if r.List != nil {
 			add(r.List, r.GVK.GroupVersion().WithKind(r.GVK.Kind+"List"))
 		}
-		add(common.deleteOptions, r.GVK.GroupVersion().WithKind("DeleteOptions"))
+		add(deleteOptionsType, r.GVK.GroupVersion().WithKind("DeleteOptions"))
 		for _, sub := range r.Subresources {
 			if sub.Type != nil && sub.Type != r.Type {
 				add(sub.Type, sub.GVK)
@@ -130,68 +107,77 @@ func newSchemas(v3 bool, resources []Resource) (*schemas, error) {
 	return s, nil
 }
 
-func (s *schemas) operationV3(op operation) object {
-	out := s.operation(op)
-	if op.body != nil {
-		out["requestBody"] = object{"content": object{"*/*": object{"schema": s.of(op.body)}}}
+// paths returns what can be done with the resources, by path.
+func (s *schemas) paths(resources []Resource) object {
+	paths := object{}
+	for _, r := range resources {
+		for path, ops := range operations(r) {
+			item := object{"parameters": s.pathParameters(path)}
+			for _, op := range ops {
+				item[op.method] = s.operation(op)
+			}
+			paths[path] = item
+		}
 	}
-	answer := object{"description": "OK"}
-	if op.answer != nil {
-		content := object{"schema": s.of(op.answer)}
-		answer["content"] = object{"application/json": content, "application/yaml": content, "application/vnd.kubernetes.protobuf": content}
-	}
-	out["responses"] = object{"200": answer, "401": object{"description": "Unauthorized"}}
-	var parameters []any
-	for _, p := range op.query {
-		parameters = append(parameters, object{"name": p.name, "in": "query", "description": p.text, "schema": object{"type": p.typ}})
-	}
-	if len(parameters) > 0 {
-		out["parameters"] = parameters
+	return paths
+}
+
+// pathParameters returns the parameters that a path has in braces.
+func (s *schemas) pathParameters(path string) []any {
+	out := []any{}
+	for _, name := range []string{"namespace", "name"} {
+		if strings.Contains(path, "{"+name+"}") {
+			out = append(out, s.typed("string", object{"name": name, "in": "path", "required": true}))
+		}
 	}
 	return out
 }
 
-func (s *schemas) operationV2(op operation) object {
-	out := s.operation(op)
-	var parameters []any
-	if op.body != nil {
-		parameters = append(parameters, object{"name": "body", "in": "body", "required": true, "schema": s.of(op.body)})
+// typed adds the type of its values to a parameter of a path or a query.
+func (s *schemas) typed(typ string, parameter object) object {
+	if s.v3 {
+		parameter["schema"] = object{"type": typ}
+	} else {
+		parameter["type"] = typ
 	}
-	for _, p := range op.query {
-		parameters = append(parameters, object{"name": p.name, "in": "query", "description": p.text, "type": p.typ, "uniqueItems": true})
-	}
-	if len(parameters) > 0 {
-		out["parameters"] = parameters
-	}
-	answer := object{"description": "OK"}
-	if op.answer != nil {
-		answer["schema"] = s.of(op.answer)
-	}
-	out["responses"] = object{"200": answer, "401": object{"description": "Unauthorized"}}
-	out["consumes"], out["produces"] = []any{"*/*"}, []any{"application/json", "application/yaml", "application/vnd.kubernetes.protobuf"}
-	return out
+	return parameter
 }
 
 func (s *schemas) operation(op operation) object {
-	return object{
+	out := object{
 		"operationId":                     op.id,
 		"x-kubernetes-action":             op.action,
 		"x-kubernetes-group-version-kind": kindObject(op.gvk),
 	}
-}
-
-func pathParametersV3(path string) []any {
-	out := []any{}
-	for _, name := range pathParameters(path) {
-		out = append(out, object{"name": name, "in": "path", "required": true, "schema": object{"type": "string"}})
+	var parameters []any
+	if op.body != nil && s.v3 {
+		out["requestBody"] = object{"content": object{"*/*": object{"schema": s.of(op.body)}}}
+	} else if op.body != nil {
+		parameters = append(parameters, object{"name": "body", "in": "body", "required": true, "schema": s.of(op.body)})
 	}
-	return out
-}
-
-func pathParametersV2(path string) []any {
-	out := []any{}
-	for _, name := range pathParameters(path) {
-		out = append(out, object{"name": name, "in": "path", "required": true, "type": "string"})
+	for _, p := range op.query {
+		parameter := s.typed(p.typ, object{"name": p.name, "in": "query", "description": p.text})
+		if !s.v3 {
+			parameter["uniqueItems"] = true
+		}
+		parameters = append(parameters, parameter)
+	}
+	if len(parameters) > 0 {
+		out["parameters"] = parameters
+	}
+	answer := object{"description": "OK"}
+	if op.answer != nil && s.v3 {
+		content := object{}
+		for _, media := range produced {
+			content[media] = object{"schema": s.of(op.answer)}
+		}
+		answer["content"] = content
+	} else if op.answer != nil {
+		answer["schema"] = s.of(op.answer)
+	}
+	out["responses"] = object{"200": answer, "401": object{"description": "Unauthorized"}}
+	if !s.v3 {
+		out["consumes"], out["produces"] = []string{"*/*"}, produced
 	}
 	return out
 }

@@ -78,7 +78,7 @@ func versionPath(gv schema.GroupVersion) string {
 }
 
 // operations returns what can be done with a resource, by path.
-func operations(r Resource, common commonTypes) map[string][]operation {
+func operations(r Resource) map[string][]operation {
 	base := versionPath(r.GVK.GroupVersion())
 	scope := ""
 	all := base + "/" + r.Name
@@ -103,13 +103,13 @@ func operations(r Resource, common commonTypes) map[string][]operation {
 		collection: {
 			{"get", "list", r.GVK, id("list"), nil, r.List, listParameters()},
 			{"post", "post", r.GVK, id("create"), r.Type, r.Type, writeParameters()},
-			{"delete", "deletecollection", r.GVK, id("deleteCollection"), common.deleteOptions, common.status, append(deleteParameters(), listParameters()...)},
+			{"delete", "deletecollection", r.GVK, id("deleteCollection"), deleteOptionsType, statusType, append(deleteParameters(), listParameters()...)},
 		},
 		collection + "/{name}": {
 			{"get", "get", r.GVK, id("read"), nil, r.Type, nil},
 			{"put", "put", r.GVK, id("replace"), r.Type, r.Type, writeParameters()},
-			{"patch", "patch", r.GVK, id("patch"), common.patch, r.Type, patch},
-			{"delete", "delete", r.GVK, id("delete"), common.deleteOptions, common.status, deleteParameters()},
+			{"patch", "patch", r.GVK, id("patch"), patchType, r.Type, patch},
+			{"delete", "delete", r.GVK, id("delete"), deleteOptionsType, statusType, deleteParameters()},
 		},
 	}
 	if r.Namespaced {
@@ -131,7 +131,7 @@ func operations(r Resource, common commonTypes) map[string][]operation {
 			case verb == "update":
 				ops = append(ops, operation{"put", "put", sub.GVK, name, sub.Type, sub.Type, writeParameters()})
 			case verb == "patch":
-				ops = append(ops, operation{"patch", "patch", sub.GVK, name, common.patch, sub.Type, patch})
+				ops = append(ops, operation{"patch", "patch", sub.GVK, name, patchType, sub.Type, patch})
 			}
 		}
 		out[collection+"/{name}/"+sub.Name] = ops
@@ -144,15 +144,4 @@ func title(s string) string {
 		return s
 	}
 	return strings.ToUpper(s[:1]) + s[1:]
-}
-
-// pathParameters returns the names in braces of a path.
-func pathParameters(path string) []string {
-	var out []string
-	for _, name := range []string{"namespace", "name"} {
-		if strings.Contains(path, "{"+name+"}") {
-			out = append(out, name)
-		}
-	}
-	return out
 }

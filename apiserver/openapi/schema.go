@@ -3,8 +3,9 @@
 // strategic merge patch, and that the server validates fields itself.
 //
 // The documents are made from the Go types of k8s.io/api by reflection: names from their OpenAPIModelName methods,
-// texts from their SwaggerDoc methods, merge keys from their struct tags, and from package mergeschema how apply merges. The package is pure; the caller keeps what
-// it makes. It knows nothing of the server beyond the values that it is given.
+// texts from their SwaggerDoc methods, merge keys from their struct tags, and from package mergeschema how apply
+// merges. The package is pure; the caller keeps what it makes. It knows nothing of the server beyond the values that
+// it is given.
 package openapi
 
 import (
