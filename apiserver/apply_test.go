@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -13,11 +14,12 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
+	"sampan/apiserver"
 	"sampan/kind"
 	"sampan/view"
 )
 
-// applied sends an apply patch for a Deployment.
+// applyDeployment sends an apply patch for a Deployment.
 func applyDeployment(t *testing.T, c *kubernetes.Clientset, manager, patch string, force bool, sub ...string) (*appsv1.Deployment, error) {
 	t.Helper()
 	return c.AppsV1().Deployments("default").Patch(t.Context(), "web", types.ApplyYAMLPatchType, []byte(patch),
@@ -214,6 +216,39 @@ func TestPartsOfThisProcessAreRecordedByTheNameOfTheirProgram(t *testing.T) {
 		if got := fmt.Sprint(recordsOf(own)); err != nil || got != "[kube-apiserver Update]" {
 			t.Errorf("records of %s: %s %v", key, got, err)
 		}
+	}
+}
+
+func TestTheTimeOfARecordAloneIsNoChange(t *testing.T) {
+	clock := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	s := newMemory(t, func(cfg *apiserver.Config) { cfg.Now = func() time.Time { return clock } })
+	c := s.Client(masters()).ManagedBy("controller")
+	must(t, c, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop"}})
+	update := func(change func(*corev1.Namespace)) *corev1.Namespace {
+		t.Helper()
+		clock = clock.Add(time.Hour)
+		cur, err := c.Get(t.Context(), view.Key{Kind: kind.Namespaces, Name: "shop"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		next := cur.(*corev1.Namespace).DeepCopy()
+		change(next)
+		obj, err := c.Update(t.Context(), next, "", metav1.UpdateOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return obj.(*corev1.Namespace)
+	}
+	// Finalizers are not changed by an update. The writer is recorded for them all the same: first a field, then a time.
+	first := update(func(ns *corev1.Namespace) { ns.Spec.Finalizers = []corev1.FinalizerName{"example.com/a"} })
+	again := update(func(ns *corev1.Namespace) { ns.Spec.Finalizers = []corev1.FinalizerName{"example.com/b"} })
+	if again.ResourceVersion != first.ResourceVersion {
+		t.Errorf("revision %s became %s by %+v", first.ResourceVersion, again.ResourceVersion, again.ManagedFields)
+	}
+	update(func(ns *corev1.Namespace) { ns.Labels["tier"] = "front" })
+	last := update(func(ns *corev1.Namespace) { ns.Labels["tier"] = "back" })
+	if records := last.ManagedFields; len(records) != 1 || !records[0].Time.Time.Equal(clock) {
+		t.Errorf("another value of the same field: records %+v, want one of %s", records, clock)
 	}
 }
 

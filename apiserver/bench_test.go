@@ -14,6 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -224,5 +225,32 @@ func BenchmarkPodOfAController(b *testing.B) {
 				b.Fatal(err)
 			}
 		}
+	}
+}
+
+// BenchmarkUpdate is an update whose writer has a record already, so that nothing of it but the time is new.
+func BenchmarkUpdate(b *testing.B) {
+	for name, step := range map[string]int{"another value": 1, "the same once more": 0} {
+		b.Run(name, func(b *testing.B) {
+			clock := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+			s := newMemory(b, func(cfg *apiserver.Config) { cfg.Now = func() time.Time { return clock } })
+			c := s.Client(masters()).ManagedBy("bench")
+			obj := configMap("c")
+			obj.Data = map[string]string{"payload": strings.Repeat("x", 1000), "n": "1000000"}
+			cur, err := c.Create(b.Context(), obj, metav1.CreateOptions{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			for n := 1000000; b.Loop(); {
+				n += step
+				clock = clock.Add(time.Minute)
+				next := cur.DeepCopyObject().(*corev1.ConfigMap)
+				next.Data["n"] = fmt.Sprint(n)
+				if cur, err = c.Update(b.Context(), next, "", metav1.UpdateOptions{}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

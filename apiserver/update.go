@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -165,7 +164,7 @@ func (s *Server) replace(ctx context.Context, r request, next, cur kind.Object, 
 		return nil, err
 	}
 	claims = append(claims, charges...)
-	value, same, err := s.encodeNext(r.kind, next, cur)
+	value, same, err := encodeNext(r.kind, next, cur)
 	if err != nil {
 		return nil, apierrors.NewInternalError(err)
 	}
@@ -187,24 +186,16 @@ func (s *Server) replace(ctx context.Context, r request, next, cur kind.Object, 
 
 // encodeNext returns the bytes that the store will keep for cur's successor, and whether it has them for cur already.
 // The time at which somebody set the same once more is no change.
-func (s *Server) encodeNext(k *kind.Kind, next, cur kind.Object) (value []byte, same bool, err error) {
-	have, err := encodeStored(k, shallowCopy(cur))
-	if err != nil {
+func encodeNext(k *kind.Kind, next, cur kind.Object) (value []byte, same bool, err error) {
+	have := shallowCopy(cur)
+	if sameRecords(next.GetManagedFields(), cur.GetManagedFields()) {
+		have.SetManagedFields(next.GetManagedFields())
+	}
+	if value, err = encodeStored(k, next); err != nil {
 		return nil, false, err
 	}
-	records := next.GetManagedFields()
-	if len(records) > 0 && sameRecords(records, cur.GetManagedFields()) {
-		next.SetManagedFields(cur.GetManagedFields())
-		if value, err = encodeStored(k, next); err != nil || bytes.Equal(have, value) {
-			return value, true, err
-		}
-		if reflect.DeepEqual(records, cur.GetManagedFields()) {
-			return value, false, nil
-		}
-		next.SetManagedFields(records)
-	}
-	value, err = encodeStored(k, next)
-	return value, bytes.Equal(have, value), err
+	old, err := encodeStored(k, have)
+	return value, bytes.Equal(value, old), err
 }
 
 func errNoSubresource(r request) error {
