@@ -86,7 +86,7 @@ func releaseLives(h, k *tool, chart, mode string) {
 	h.says(`^boat\s+`+k.namespace+`\s+2\s.*deployed\s+boat-1.0.0`, "list")
 	h.says(`(?s)superseded.*Install complete.*deployed.*Upgrade complete`, "history", "boat")
 
-	h.fails(1, "rolled back|rollback", "upgrade", "boat", chart, "--set", "page=third,missing=true", "--wait", "--timeout=10s", "--rollback-on-failure", mode)
+	h.fails(1, "rolled back|rollback", "upgrade", "boat", chart, "--set", "page=third,replicas=2,missing=true", "--wait", "--timeout=90s", "--rollback-on-failure", mode)
 	page("second")
 	h.says(`(?s)failed.*Upgrade "boat" failed.*deployed.*Rollback to 2`, "history", "boat")
 	h.says("Rollback was a success", "rollback", "boat", "1", "--wait", "--timeout=90s", mode)
