@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 // TestPodsReachTheAPIAsTheirAccount runs a program with client-go's in-cluster configuration in a pod.
@@ -54,17 +53,7 @@ func TestKubectlQuotasAndBudgets(t *testing.T) {
 	m := newMachine(t)
 	m.up()
 	m.importBusybox()
-	expect := func(want string, args ...string) {
-		t.Helper()
-		var out string
-		for range 50 { // what a controller writes takes a moment
-			if out, _ = m.try("bin/kubectl", args...); strings.Contains(out, want) {
-				return
-			}
-			time.Sleep(100 * time.Millisecond)
-		}
-		t.Errorf("kubectl %s says\n%s\nwant %q in it", strings.Join(args, " "), out, want)
-	}
+	expect := m.until // what a controller writes takes a moment
 	pod := func(ns, name, more string) string {
 		return fmt.Sprintf(`
 apiVersion: v1
@@ -136,16 +125,21 @@ spec:
 	expect("created", "create", "pdb", "web", "--selector=app=web", "--min-available=2")
 	expect("Allowed disruptions:  0", "describe", "pdb", "web")
 	m.kubectl("cordon", "--selector=kubernetes.io/os=linux")
-	out, err := m.try("bin/kubectl", "drain", "--selector=kubernetes.io/os=linux", "--ignore-daemonsets", "--pod-selector=app=web", "--timeout=3s")
-	if err == nil || !strings.Contains(out, "Cannot evict pod as it would violate the pod's disruption budget.") {
-		t.Errorf("drain says %v\n%s", err, out)
+	k := &tool{T: t, m: m, path: filepath.Join(root, "bin/kubectl"), namespace: "default", dir: t.TempDir()}
+	const refusal = "Cannot evict pod as it would violate the pod's disruption budget."
+	drain := []string{"drain", "--selector=kubernetes.io/os=linux", "--ignore-daemonsets", "--pod-selector=app=web"}
+	lines, end := k.background(drain...)
+	if out := k.reads(lines, refusal) + k.reads(lines, refusal); strings.Contains(out, " evicted") {
+		t.Errorf("the budget allows no eviction:\n%s", out)
 	}
+	end()
 	m.kubectl("patch", "pdb", "web", "-p", `{"spec":{"minAvailable":"50%"}}`)
 	expect("Allowed disruptions:  1", "describe", "pdb", "web")
-	out, _ = m.try("bin/kubectl", "drain", "--selector=kubernetes.io/os=linux", "--ignore-daemonsets", "--pod-selector=app=web", "--timeout=5s")
-	if n := strings.Count(out, " evicted"); n != 1 { // the new pod finds no node, so the second one stays
-		t.Errorf("%d pods were evicted, want 1:\n%s", n, out)
+	lines, end = k.background(drain...)
+	if out := k.reads(lines, " evicted", refusal); strings.Count(out, " evicted") != 1 { // the new pod finds no node, so the second one stays
+		t.Errorf("want one pod evicted:\n%s", out)
 	}
+	end()
 	expect("created", "create", "priorityclass", "high", "--value=1000", "--global-default")
 	m.apply(pod("default", "important", ""))
 	expect("1000 high", "get", "pod", "important", "-o", "jsonpath={.spec.priority} {.spec.priorityClassName}")

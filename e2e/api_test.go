@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -116,6 +117,21 @@ func (k *tool) background(args ...string) (lines func() string, end func()) {
 			cancel()
 			_, _ = io.Copy(io.Discard, out)
 		}
+}
+
+// reads reads lines until each of some strings was in one, and returns what it has read.
+func (k *tool) reads(lines func() string, want ...string) string {
+	k.Helper()
+	var read strings.Builder
+	for missing := want; len(missing) > 0; {
+		line := lines()
+		if line == "" {
+			k.Fatalf("it says\n%s\nwant %q too", read.String(), missing)
+		}
+		read.WriteString(line + "\n")
+		missing = slices.DeleteFunc(slices.Clone(missing), func(s string) bool { return strings.Contains(line, s) })
+	}
+	return read.String()
 }
 
 // TestKubectlsWorkUnchanged drives the kubectl that is built here and the older one of the machine, if there is
@@ -341,7 +357,10 @@ func walkWorkloads(k *tool) {
 
 func walkPods(k *tool) {
 	k.says("pod/one created", "run", "one", "--image=busybox:e2e", "--labels=app=one", "--command", "--", "sh", "-c", "echo hello; exec httpd -f -p 8080 -h /etc")
-	k.says("condition met", "wait", "--for=condition=Ready", "pod/one", "--timeout=30s")
+	k.says("condition met", "wait", "--for=condition=Ready", "pod/one", "--timeout=60s")
+	lines, end := k.background("logs", "--follow", "one") // a container that runs need not have said anything yet
+	k.reads(lines, "hello")
+	end()
 	k.says("^hello$", "logs", "one")
 	k.says("hello", "logs", "-l", "app=one", "--prefix", "--timestamps")
 	k.says("^uid=0", "exec", "one", "--", "id")
@@ -358,7 +377,7 @@ func walkPods(k *tool) {
 		k.Errorf("cp brought back %q", back)
 	}
 	k.says("", "exec", "one", "--", "sh", "-c", "echo page > /etc/page")
-	lines, end := k.background("port-forward", "pod/one", ":8080", "--address", nodeAddress)
+	lines, end = k.background("port-forward", "pod/one", ":8080", "--address", nodeAddress)
 	port := regexp.MustCompile(`Forwarding from \S+:(\d+) ->`).FindStringSubmatch(lines())
 	if port == nil {
 		k.Error("port-forward does not say where it listens")
@@ -368,37 +387,38 @@ func walkPods(k *tool) {
 	end()
 	k.with("to the shell\n", "to the shell", "run", "attached", "--image=busybox:e2e", "--restart=Never", "--rm", "-i", "--quiet", "--command", "--", "cat")
 	k.says("pod/ticks created", "run", "ticks", "--image=busybox:e2e", "--restart=Never", "--command", "--", "sh", "-c", "while :; do echo tick; sleep 1; done")
-	k.says("condition met", "wait", "--for=condition=Ready", "pod/ticks", "--timeout=30s")
+	k.says("condition met", "wait", "--for=condition=Ready", "pod/ticks", "--timeout=60s")
 	lines, end = k.background("attach", "ticks")
-	for line := lines(); line != "tick"; line = lines() {
-		if line == "" {
-			k.Error("attach shows nothing")
-			break
-		}
-	}
+	k.reads(lines, "tick")
 	end()
 	k.says("deleted", "delete", "pod", "ticks", "--now")
 	k.fails(1, `pods "none" not found`, "logs", "none")
 	k.says("created", "run", "imageless", "--image=nobody/has:this")
-	k.says("condition met", "wait", "--for=condition=PodScheduled", "pod/imageless", "--timeout=30s")
-	k.says("condition met", "wait", "--for=jsonpath={.status.containerStatuses[0].state.waiting.reason}", "pod/imageless", "--timeout=30s")
+	k.says("condition met", "wait", "--for=condition=PodScheduled", "pod/imageless", "--timeout=60s")
+	k.says("condition met", "wait", "--for=jsonpath={.status.containerStatuses[0].state.waiting.reason}", "pod/imageless", "--timeout=60s")
 	k.fails(1, `container "imageless" in pod "imageless" is waiting to start: `, "logs", "imageless")
 	k.says("deleted", "delete", "pod", "imageless", "--now")
 	k.fails(1, `container none is not valid for pod one|container none not found in pod one`, "logs", "one", "-c", "none")
 }
 
 func walkWatch(k *tool) {
-	lines, end := k.background("get", "configmaps", "--watch", "--output-watch-events", "--field-selector=metadata.name=seen", "-o", "custom-columns=E:.type,N:.object.metadata.name,V:.object.data.v", "--no-headers")
 	k.says("created", "create", "configmap", "seen", "--from-literal=v=1")
-	k.says("patched", "patch", "configmap", "seen", "-p", `{"data":{"v":"2"}}`)
-	k.says("deleted", "delete", "configmap", "seen")
-	for _, want := range []string{`^(ADDED +)?seen +1|ADDED +seen`, `seen +2|MODIFIED`, `seen +2|DELETED`} {
+	lines, end := k.background("get", "configmaps", "--watch", "--output-watch-events", "--field-selector=metadata.name=seen", "-o", "custom-columns=E:.type,N:.object.metadata.name,V:.object.data.v", "--no-headers")
+	shows := func(want string) {
+		k.Helper()
 		if line := lines(); !regexp.MustCompile(want).MatchString(line) {
 			k.Errorf("get --watch says %q, want %s", line, want)
 		}
 	}
+	shows(`^ADDED +seen +1$`) // from here on it watches
+	k.says("patched", "patch", "configmap", "seen", "-p", `{"data":{"v":"2"}}`)
+	k.says("deleted", "delete", "configmap", "seen")
+	k.says("created", "create", "configmap", "seen", "--from-literal=v=3")
+	shows(`^MODIFIED +seen +2$`)
+	shows(`^DELETED +seen +2$`)
+	shows(`^ADDED +seen +3$`)
 	end()
-	lines, end = k.background("wait", "--for=create", "configmap/later", "--timeout=30s")
+	lines, end = k.background("wait", "--for=create", "configmap/later", "--timeout=60s")
 	k.says("created", "create", "configmap", "later")
 	if line := lines(); !strings.Contains(line, "condition met") {
 		k.Errorf("wait --for=create says %q", line)
@@ -406,7 +426,7 @@ func walkWatch(k *tool) {
 	end()
 	k.says("patched", "patch", "configmap", "later", "-p", `{"metadata":{"finalizers":["example.com/hold"]}}`)
 	k.says("deleted", "delete", "configmap", "later", "--wait=false")
-	lines, end = k.background("wait", "--for=delete", "configmap/later", "--timeout=30s")
+	lines, end = k.background("wait", "--for=delete", "configmap/later", "--timeout=60s")
 	k.says("patched", "patch", "configmap", "later", "--type=merge", "-p", `{"metadata":{"finalizers":null}}`)
 	if line := lines(); line != "" && !strings.Contains(line, "condition met") { // it may have been gone already
 		k.Errorf("wait --for=delete says %q", line)
@@ -457,6 +477,7 @@ func walkDelete(k *tool) {
 	k.says("deleted", "delete", "secrets", "--all")
 	k.says("No resources found", "delete", "secrets", "--all")
 	k.says("deleted", "delete", "configmaps,services,deployments", "--all", "--wait=false")
+	k.says("condition met", "wait", "--for=create", "configmap/kube-root-ca.crt", "--timeout=60s") // by a controller, again
 	k.says("deleted", "delete", "configmaps", "--all", "--ignore-not-found")
 	k.fails(1, `configmaps "none" not found`, "delete", "configmap", "none")
 }

@@ -54,8 +54,8 @@ func TestKubectlWhoMayDoWhat(t *testing.T) {
 	expect("yes", "auth", "can-i", "delete", "nodes")
 	refused("no", "auth", "can-i", "list", "pods", "--as=bob")
 	m.kubectl("create", "rolebinding", "bob-edits", "--clusterrole=edit", "--user=bob")
-	// The rules of "edit" are put together by a controller: ask until they are there.
-	m.kubectl("wait", "--for=jsonpath={.rules[0].verbs}", "clusterrole/edit", "--timeout=20s")
+	// The rules of these are put together by a controller.
+	m.kubectl("wait", "--for=jsonpath={.rules[0].verbs}", "clusterrole/edit", "clusterrole/view", "--timeout=60s")
 	expect("yes", "auth", "can-i", "create", "deployments.apps", "--as=bob")
 	refused("no", "auth", "can-i", "create", "deployments.apps", "--as=bob", "-n", "kube-system")
 	expect("selfsubjectaccessreviews", "auth", "can-i", "--list", "--as=carol")

@@ -169,7 +169,7 @@ spec:
   containers:
     - {name: a, image: "busybox:e2e", imagePullPolicy: Never, command: [sleep, "1000"]}
 `)
-	m.kubectl("wait", "--for=jsonpath={.status.containerStatuses[0].state.waiting.reason}=ErrImageNeverPull", "pod/a", "--timeout=30s")
+	m.kubectl("wait", "--for=jsonpath={.status.containerStatuses[0].state.waiting.reason}=ErrImageNeverPull", "pod/a", "--timeout=60s")
 	if out := m.kubectl("describe", "pod", "a"); !strings.Contains(out, "busybox:e2e") || !strings.Contains(out, "ErrImageNeverPull") {
 		t.Errorf("describe does not name the image and the reason:\n%s", out)
 	}

@@ -109,7 +109,7 @@ spec:
         - {name: a, image: "busybox:e2e", command: [sh, -c, "echo $(hostname); exec sleep 100000"]}
 `)
 	m.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
-	m.kubectl("wait", "--for=condition=Ready", "pod/witness", "--timeout=30s")
+	m.kubectl("wait", "--for=condition=Ready", "pod/witness", "--timeout=60s")
 	container := m.kubectl("get", "pod", "witness", "-o", "jsonpath={.status.containerStatuses[0].containerID}")
 
 	acknowledged := map[string]string{}
@@ -170,10 +170,10 @@ spec:
 		t.Errorf("the witness ran in %s with no restart, now %s", container, again)
 	}
 	// No pod of the deployment is left over: three containers, three pause processes, and the witness.
-	m.kubectl("wait", "--for=jsonpath={.status.replicas}=3", "deployment/web", "--timeout=30s")
+	m.kubectl("wait", "--for=jsonpath={.status.replicas}=3", "deployment/web", "--timeout=60s")
 	for line := range strings.Lines(m.kubectl("get", "pods", "-o", `jsonpath={range .items[*]}{.metadata.name} {.metadata.deletionTimestamp}{"\n"}{end}`)) {
 		if f := strings.Fields(line); len(f) == 2 {
-			m.kubectl("wait", "--for=delete", "pod/"+f[0], "--timeout=30s")
+			m.kubectl("wait", "--for=delete", "pod/"+f[0], "--timeout=60s")
 		}
 	}
 	if found := sleepers(m); len(found) != 4 {
@@ -213,7 +213,8 @@ spec:
       containers:
         - name: a
           image: "busybox:e2e"
-          command: [sh, -c, "echo started >> /data/log; exec sleep 100000"]
+          command: [sh, -c, "echo started >> /data/log; touch /tmp/started; exec sleep 100000"]
+          readinessProbe: {exec: {command: [test, -e, /tmp/started]}, periodSeconds: 1}
           volumeMounts: [{name: data, mountPath: /data}]
   volumeClaimTemplates:
     - metadata: {name: data}
@@ -226,8 +227,10 @@ spec:
 		t.Errorf("down without --purge removed the data: %v", err)
 	}
 	m.up()
-	m.kubectl("rollout", "status", "statefulset/db", "--timeout=60s")
+	// Until the agent has looked at it, the pod says what it said before the reboot.
+	m.kubectl("wait", "--for=jsonpath={.status.containerStatuses[0].restartCount}=1", "pod/db-0", "--timeout=60s")
 	m.kubectl("wait", "--for=condition=Ready", "pod/db-0", "--timeout=60s")
+	m.kubectl("rollout", "status", "statefulset/db", "--timeout=60s")
 	if out := m.kubectl("exec", "db-0", "--", "cat", "/data/log"); out != "started\nstarted\n" {
 		t.Errorf("the volume holds %q, want two starts", out)
 	}

@@ -42,7 +42,8 @@ spec: {selector: {app: web}, ports: [{port: 80}]}
 		name string
 	}{{m, "one"}, {&other, "other"}} {
 		c.m.apply(strings.ReplaceAll(manifest, "NAME", c.name))
-		c.m.kubectl("wait", "--for=condition=Ready", "pod/web", "--timeout=30s")
+		c.m.kubectl("wait", "--for=condition=Ready", "pod/web", "--timeout=60s")
+		c.m.endpoints("web", "web")
 	}
 	answers := func(m *machine, name string) {
 		t.Helper()

@@ -114,9 +114,9 @@ spec:
       volumeMounts: [{name: c, mountPath: /c}]
   volumes: [{name: c, configMap: {name: c}}]
 `)
-	m.kubectl("wait", "--for=jsonpath={.status.phase}=Running", "pod/reader", "--timeout=30s")
+	m.kubectl("wait", "--for=jsonpath={.status.phase}=Running", "pod/reader", "--timeout=60s")
 	m.kubectl("patch", "configmap", "c", "--type=merge", "-p", `{"data":{"key":"two"}}`)
-	m.kubectl("wait", "--for=condition=Ready", "pod/reader", "--timeout=30s")
+	m.kubectl("wait", "--for=condition=Ready", "pod/reader", "--timeout=60s")
 }
 
 // TestContainersAreRestartedAsTheirPolicySays watches one that fails and one that is done.
@@ -164,13 +164,13 @@ spec:
 	if out := m.kubectl("logs", "fails", "--previous"); !strings.Contains(out, "attempt") {
 		t.Errorf("logs of the previous container: %q", out)
 	}
-	m.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/done", "--timeout=30s")
+	m.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/done", "--timeout=60s")
 	if out := m.kubectl("logs", "done"); out != "finished\n" {
 		t.Errorf("logs of a finished pod: %q", out)
 	}
 	m.kubectl("wait", "--for=jsonpath={.status.containerStatuses[0].state.terminated.reason}=OOMKilled", "pod/glutton", "--timeout=60s")
 	if out := m.kubectl("get", "pod", "lost", "-o", "jsonpath={.status.phase}"); out != "Failed" {
-		m.kubectl("wait", "--for=jsonpath={.status.phase}=Failed", "pod/lost", "--timeout=30s")
+		m.kubectl("wait", "--for=jsonpath={.status.phase}=Failed", "pod/lost", "--timeout=60s")
 	}
 	if out := m.kubectl("describe", "pod", "lost"); !strings.Contains(out, "/no/such/program") {
 		t.Errorf("describe does not name the program:\n%s", out)

@@ -31,7 +31,7 @@ func kubectls(t *testing.T, m *machine, prefix string) []*tool {
 		}
 		k := &tool{T: t, m: m, path: path, namespace: fmt.Sprint(prefix, i), dir: t.TempDir()}
 		k.says("created", "create", "namespace", k.namespace)
-		k.says("condition met", "wait", "--for=create", "serviceaccount/default", "--timeout=30s")
+		k.says("condition met", "wait", "--for=create", "serviceaccount/default", "--timeout=60s")
 		out = append(out, k)
 	}
 	return out

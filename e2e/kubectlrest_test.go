@@ -158,7 +158,7 @@ func walkEdit(k *tool) {
 	k.fails(1, `spec.replicas: Invalid value|is invalid`, "edit", "deployment", "dep")
 	k.Setenv("KUBE_EDITOR", "sed -i s/replicas:/replicos:/")
 	k.fails(1, `is invalid|unknown field "spec.replicos"`, "edit", "deployment", "dep", "--validate=strict")
-	k.says("condition met", "wait", "--for=jsonpath={.status.observedGeneration}", "deployment/dep", "--timeout=30s")
+	k.says("condition met", "wait", "--for=jsonpath={.status.observedGeneration}", "deployment/dep", "--timeout=60s")
 	k.Setenv("KUBE_EDITOR", `sed -i s/observedGeneration:.*/observedGeneration:\ 70/`)
 	k.says("deployment.apps/dep edited", "edit", "deployment", "dep", "--subresource=status")
 	k.says("scale.autoscaling/dep patched|deployment.apps/dep patched", "patch", "deployment", "dep", "--subresource=scale", "--type=merge", "-p", `{"spec":{"replicas":2}}`)
@@ -166,16 +166,16 @@ func walkEdit(k *tool) {
 	k.fails(1, "Expected resource version to be 1", "scale", "deployment", "dep", "--replicas=3", "--resource-version=1")
 	k.says("annotated", "annotate", "deployment", "dep", "kubernetes.io/change-cause=why")
 	k.says("labels|dep", "label", "deployment", "dep", "--list")
-	k.says("deleted", "delete", "deployment", "dep", "--cascade=foreground", "--timeout=30s")
+	k.says("deleted", "delete", "deployment", "dep", "--cascade=foreground", "--timeout=60s")
 }
 
 func walkWait(k *tool) {
 	k.fails(1, "timed out|not found", "wait", "--for=create", "configmap/never", "--timeout=1s")
-	k.says("", "wait", "--for=delete", "configmap/never", "--timeout=1s")
+	k.says("", "wait", "--for=delete", "configmap/never", "--timeout=60s")
 	k.says("created", "create", "configmap", "there", "--from-literal=a=b")
-	k.says("condition met", "wait", "--for=create", "configmap/there", "--timeout=1s")
-	k.says("condition met", "wait", "--for=jsonpath={.data.a}=b", "configmap/there", "--timeout=1s")
-	k.says("condition met", "wait", "--for=jsonpath={.data.a}", "configmap/there", "--timeout=1s")
+	k.says("condition met", "wait", "--for=create", "configmap/there", "--timeout=60s")
+	k.says("condition met", "wait", "--for=jsonpath={.data.a}=b", "configmap/there", "--timeout=60s")
+	k.says("condition met", "wait", "--for=jsonpath={.data.a}", "configmap/there", "--timeout=60s")
 	k.fails(1, "timed out", "wait", "--for=jsonpath={.data.a}=c", "configmap/there", "--timeout=1s")
 	k.fails(1, "timed out", "wait", "--for=condition=Odd", "namespace/"+k.namespace, "--timeout=1s")
 }

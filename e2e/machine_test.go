@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -26,6 +27,9 @@ const (
 	nodeAddress    = "198.51.100.1"
 	outsideAddress = "198.51.100.2"
 )
+
+// patience bounds waits for what is to happen in a moment: only a hang takes so long.
+const patience = time.Minute
 
 var root = func() string {
 	dir, err := filepath.Abs("..")
@@ -212,6 +216,37 @@ func (m *machine) up() string {
 	m.t.Helper()
 	m.started = true
 	return m.must("bin/sampan", "up")
+}
+
+// until runs kubectl until it says what is wanted: for what follows by itself and kubectl cannot wait for.
+func (m *machine) until(want string, args ...string) {
+	m.t.Helper()
+	for deadline := time.Now().Add(patience); ; {
+		out, err := m.try("bin/kubectl", args...)
+		if err == nil && strings.Contains(out, want) {
+			return
+		}
+		if time.Now().After(deadline) {
+			m.t.Fatalf("kubectl %s: %v, says\n%s\nwant %q in it", strings.Join(args, " "), err, out, want)
+		}
+	}
+}
+
+// endpoints waits until a Service leads to these pods, and no others. They are in the order of their names.
+func (m *machine) endpoints(service string, pods ...string) {
+	m.t.Helper()
+	for deadline := time.Now().Add(patience); ; {
+		out := m.kubectl("get", "endpointslices", "-l", "kubernetes.io/service-name="+service,
+			"-o", `jsonpath={range .items[*].endpoints[?(@.conditions.ready==true)]}{.targetRef.name}{"\n"}{end}`)
+		ready := strings.Fields(out)
+		slices.Sort(ready)
+		if slices.Equal(ready, pods) {
+			return
+		}
+		if time.Now().After(deadline) {
+			m.t.Fatalf("Service %s leads to %v, want %v", service, ready, pods)
+		}
+	}
 }
 
 // apply applies a manifest.

@@ -61,7 +61,9 @@ spec:
   containers: [{name: a, image: "busybox:e2e", command: [sleep, "100000"]}]
 `)
 	m.kubectl("rollout", "status", "statefulset/web", "--timeout=60s")
-	m.kubectl("wait", "--for=condition=Ready", "pod/client", "--timeout=30s")
+	m.kubectl("wait", "--for=condition=Ready", "pod/client", "--timeout=60s")
+	m.endpoints("web", "web-0", "web-1", "web-2")
+	m.endpoints("peers", "web-0", "web-1", "web-2")
 	fetch := func(pod, container, url string) (string, error) {
 		out, err := m.try("bin/kubectl", "exec", pod, "-c", container, "--", "peer", "fetch", url)
 		return strings.TrimSpace(out), err
@@ -113,7 +115,8 @@ spec:
 
 	// An endpoint that goes leaves the Service.
 	m.kubectl("scale", "statefulset/web", "--replicas=1")
-	m.kubectl("wait", "--for=delete", "pod/web-1", "pod/web-2", "--timeout=30s")
+	m.kubectl("wait", "--for=delete", "pod/web-1", "pod/web-2", "--timeout=60s")
+	m.endpoints("web", "web-0")
 	for range 6 {
 		want("client", "a", "http://web/", "web-0")
 	}

@@ -20,14 +20,14 @@ func waitExit(t *testing.T, pid int) {
 	}
 	defer unix.Close(fd)
 	for {
-		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 30_000)
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(patience.Milliseconds()))
 		switch {
 		case err == unix.EINTR:
 			continue
 		case err != nil:
 			t.Fatalf("wait for process %d: %v", pid, err)
 		case n == 0:
-			t.Fatalf("process %d did not end within 30 s", pid)
+			t.Fatalf("process %d did not end within %s", pid, patience)
 		}
 		return
 	}

@@ -149,6 +149,7 @@ func TestShop(t *testing.T) {
 	step("finds the same name and rows after MySQL's pod was killed", func(t *testing.T) {
 		uid := m.kubectl("get", "pod", "-n", "shop", "mysql-0", "-o", "jsonpath={.metadata.uid}")
 		m.kubectl("delete", "pod", "-n", "shop", "mysql-0", "--grace-period=1")
+		m.kubectl("wait", "-n", "shop", "--for=create", "pod/mysql-0", "--timeout=1m")
 		m.kubectl("rollout", "status", "-n", "shop", "statefulset/mysql", "--timeout=2m")
 		m.kubectl("wait", "-n", "shop", "--for=condition=Ready", "pod/mysql-0", "--timeout=2m")
 		if again := m.kubectl("get", "pod", "-n", "shop", "mysql-0", "-o", "jsonpath={.metadata.uid}"); again == uid {
