@@ -233,8 +233,8 @@ func logQuery(query url.Values) (url.Values, error) {
 		}
 		out.Set("sinceTime", text)
 	}
-	if stream := query.Get("stream"); stream != "" {
-		out.Set("stream", stream)
+	if query.Has("stream") { // of a feature that is off (PodLogsQuerySplitStreams, KEP-3288)
+		return nil, apierrors.NewBadRequest("stream: Forbidden: may not be specified")
 	}
 	return out, nil
 }

@@ -310,6 +310,7 @@ func TestPodStreamsAreTranslatedForTheNode(t *testing.T) {
 		"one/exec?command=ls":      "you must specify at least one of stdin, stdout, stderr",
 		"none/log":                 `pods "none" not found`,
 		"one/log?sinceTime=sunday": "sinceTime: Invalid value",
+		"one/log?stream=Stdout":    "stream: Forbidden: may not be specified",
 	} {
 		code, _, body := send(t, "GET", url+path, "")
 		var status metav1.Status

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -19,7 +20,7 @@ import (
 
 // DaemonSet returns the kind DaemonSet.
 func DaemonSet() *kind.Kind {
-	return kind.Typed[*appsv1.DaemonSet]{
+	return core.GatePods(kind.Typed[*appsv1.DaemonSet]{
 		ID: kind.DaemonSets, Version: appsv1.SchemeGroupVersion, Name: "DaemonSet", Singular: "daemonset",
 		ShortNames: []string{"ds"}, Categories: []string{"all"},
 		New:     func() *appsv1.DaemonSet { return new(appsv1.DaemonSet) },
@@ -62,7 +63,7 @@ func DaemonSet() *kind.Kind {
 
 		Columns: daemonSetColumns(),
 		Row:     daemonSetRow,
-	}.Kind()
+	}, field.NewPath("spec", "template", "spec"), func(d *appsv1.DaemonSet) *corev1.PodSpec { return &d.Spec.Template.Spec }).Kind()
 }
 
 func templateGeneration(d *appsv1.DaemonSet) int64 {

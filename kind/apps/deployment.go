@@ -7,6 +7,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -20,7 +21,7 @@ import (
 
 // Deployment returns the kind Deployment.
 func Deployment() *kind.Kind {
-	return kind.Typed[*appsv1.Deployment]{
+	return core.GatePods(kind.Typed[*appsv1.Deployment]{
 		ID: kind.Deployments, Version: appsv1.SchemeGroupVersion, Name: "Deployment", Singular: "deployment",
 		ShortNames: []string{"deploy"}, Categories: []string{"all"},
 		New:     func() *appsv1.Deployment { return new(appsv1.Deployment) },
@@ -72,7 +73,7 @@ func Deployment() *kind.Kind {
 			kind.Column("Available", "string", "Pods that have been ready for at least minReadySeconds."),
 		), selectorColumn()),
 		Row: deploymentRow,
-	}.Kind()
+	}, field.NewPath("spec", "template", "spec"), func(d *appsv1.Deployment) *corev1.PodSpec { return &d.Spec.Template.Spec }).Kind()
 }
 
 func defaultDeployment(d *appsv1.Deployment) {

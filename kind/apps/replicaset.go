@@ -5,6 +5,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
@@ -17,7 +18,7 @@ import (
 
 // ReplicaSet returns the kind ReplicaSet.
 func ReplicaSet() *kind.Kind {
-	return kind.Typed[*appsv1.ReplicaSet]{
+	return core.GatePods(kind.Typed[*appsv1.ReplicaSet]{
 		ID: kind.ReplicaSets, Version: appsv1.SchemeGroupVersion, Name: "ReplicaSet", Singular: "replicaset",
 		ShortNames: []string{"rs"}, Categories: []string{"all"},
 		New:     func() *appsv1.ReplicaSet { return new(appsv1.ReplicaSet) },
@@ -68,7 +69,7 @@ func ReplicaSet() *kind.Kind {
 		Fields: func(rs *appsv1.ReplicaSet) fields.Set {
 			return fields.Set{"status.replicas": strconv.Itoa(int(rs.Status.Replicas))}
 		},
-	}.Kind()
+	}, field.NewPath("spec", "template", "spec"), func(rs *appsv1.ReplicaSet) *corev1.PodSpec { return &rs.Spec.Template.Spec }).Kind()
 }
 
 func validateReplicaSetSpec(spec *appsv1.ReplicaSetSpec, path *field.Path) field.ErrorList {

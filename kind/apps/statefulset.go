@@ -6,6 +6,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -18,7 +19,7 @@ import (
 
 // StatefulSet returns the kind StatefulSet.
 func StatefulSet() *kind.Kind {
-	return kind.Typed[*appsv1.StatefulSet]{
+	return core.GatePods(kind.Typed[*appsv1.StatefulSet]{
 		ID: kind.StatefulSets, Version: appsv1.SchemeGroupVersion, Name: "StatefulSet", Singular: "statefulset",
 		ShortNames: []string{"sts"}, Categories: []string{"all"},
 		New:     func() *appsv1.StatefulSet { return new(appsv1.StatefulSet) },
@@ -59,7 +60,7 @@ func StatefulSet() *kind.Kind {
 		Fields: func(s *appsv1.StatefulSet) fields.Set {
 			return fields.Set{"status.replicas": strconv.Itoa(int(s.Status.Replicas))}
 		},
-	}.Kind()
+	}, field.NewPath("spec", "template", "spec"), func(s *appsv1.StatefulSet) *corev1.PodSpec { return &s.Spec.Template.Spec }).Kind()
 }
 
 func defaultStatefulSet(s *appsv1.StatefulSet) {

@@ -5,8 +5,10 @@ import (
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"sampan/kind"
 	"sampan/kind/core"
@@ -14,7 +16,7 @@ import (
 
 // CronJob returns the kind CronJob.
 func CronJob() *kind.Kind {
-	return kind.Typed[*batchv1.CronJob]{
+	return core.GatePods(kind.Typed[*batchv1.CronJob]{
 		ID: kind.CronJobs, Version: batchv1.SchemeGroupVersion, Name: "CronJob", Singular: "cronjob",
 		ShortNames: []string{"cj"}, Categories: []string{"all"},
 		New:     func() *batchv1.CronJob { return new(batchv1.CronJob) },
@@ -63,7 +65,7 @@ func CronJob() *kind.Kind {
 			kind.WideColumn("Selector", "string", "Labels that a pod must have to belong to a job."),
 		},
 		Row: cronJobRow,
-	}.Kind()
+	}, field.NewPath("spec", "jobTemplate", "spec", "template", "spec"), func(c *batchv1.CronJob) *corev1.PodSpec { return &c.Spec.JobTemplate.Spec.Template.Spec }).Kind()
 }
 
 func defaultCronJob(c *batchv1.CronJob) {

@@ -22,7 +22,7 @@ import (
 
 // Job returns the kind Job.
 func Job() *kind.Kind {
-	return kind.Typed[*batchv1.Job]{
+	return core.GatePods(kind.Typed[*batchv1.Job]{
 		ID: kind.Jobs, Version: batchv1.SchemeGroupVersion, Name: "Job", Singular: "job",
 		Categories: []string{"all"},
 		New:        func() *batchv1.Job { return new(batchv1.Job) },
@@ -71,7 +71,7 @@ func Job() *kind.Kind {
 		Fields: func(j *batchv1.Job) fields.Set {
 			return fields.Set{"status.successful": strconv.Itoa(int(j.Status.Succeeded))}
 		},
-	}.Kind()
+	}, field.NewPath("spec", "template", "spec"), func(j *batchv1.Job) *corev1.PodSpec { return &j.Spec.Template.Spec }).Kind()
 }
 
 // dropDisabled removes what only works with features that are off (upstream's WorkloadWithJob), unless it is in use.

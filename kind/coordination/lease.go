@@ -22,6 +22,9 @@ func Lease() *kind.Kind {
 		New:            func() *coordinationv1.Lease { return new(coordinationv1.Lease) },
 		NewList:        func() runtime.Object { return new(coordinationv1.LeaseList) },
 
+		PrepareCreate: func(l *coordinationv1.Lease) { dropCoordination(&l.Spec, &coordinationv1.LeaseSpec{}) },
+		PrepareUpdate: func(l, old *coordinationv1.Lease) { dropCoordination(&l.Spec, &old.Spec) },
+
 		Validate:       validateLease,
 		ValidateUpdate: func(l, _ *coordinationv1.Lease) field.ErrorList { return validateLease(l) },
 
@@ -38,6 +41,17 @@ func Lease() *kind.Kind {
 			return []any{l.Name, holder, kind.Age(l, now)}
 		},
 	}.Kind()
+}
+
+// dropCoordination drops the fields of CoordinatedLeaderElection (KEP-4355), which Kubernetes v1.37 has off by default,
+// unless the lease had them.
+func dropCoordination(spec, old *coordinationv1.LeaseSpec) {
+	if old.Strategy == nil {
+		spec.Strategy = nil
+	}
+	if old.PreferredHolder == nil {
+		spec.PreferredHolder = nil
+	}
 }
 
 func validateLease(l *coordinationv1.Lease) field.ErrorList {

@@ -18,14 +18,30 @@ func TestLeaseValidation(t *testing.T) {
 		{"held", `{spec: {holderIdentity: me, leaseDurationSeconds: 40, renewTime: "2026-05-01T12:00:00.000000Z"}}`, nil},
 		{"duration", `{spec: {leaseDurationSeconds: 0}}`, []string{`spec.leaseDurationSeconds: Invalid value: 0: must be greater than 0`}},
 		{"transitions", `{spec: {leaseTransitions: -1}}`, []string{`spec.leaseTransitions: Invalid value: -1: must be greater than or equal to 0`}},
-		{"strategy", `{spec: {strategy: OldestEmulationVersion, preferredHolder: me}}`, nil},
-		{"own strategy", `{spec: {strategy: example.com/first}}`, nil},
-		{"unknown strategy", `{spec: {strategy: Odd}}`, []string{`spec.strategy.strategy: Unsupported value: "Odd": supported values: "OldestEmulationVersion"`}},
-		{"bad strategy", `{spec: {strategy: "example.com/a b"}}`, []string{`spec.strategy.strategy: Invalid value: "example.com/a b": name part must consist of`}},
-		{"preferred holder", `{spec: {preferredHolder: me}}`, []string{"spec.preferredHolder: Forbidden: may only be specified if `strategy` is defined"}},
+		{"fields of a feature that is off", `{spec: {strategy: Odd, preferredHolder: me}}`, nil}, // they are dropped
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			kindtest.Check(t, kindtest.Create(t, coordination.Lease(), c.lease), c.want...)
+		})
+	}
+}
+
+func TestLeaseWithStrategy(t *testing.T) {
+	for _, c := range []struct {
+		name, patch string
+		want        []string
+	}{
+		{"strategy", `{}`, nil},
+		{"own strategy", `{spec: {strategy: example.com/first}}`, nil},
+		{"unknown strategy", `{spec: {strategy: Odd}}`, []string{`spec.strategy.strategy: Unsupported value: "Odd": supported values: "OldestEmulationVersion"`}},
+		{"bad strategy", `{spec: {strategy: "example.com/a b"}}`, []string{`spec.strategy.strategy: Invalid value: "example.com/a b": name part must consist of`}},
+		{"preferred holder", `{spec: {strategy: null}}`, []string{"spec.preferredHolder: Forbidden: may only be specified if `strategy` is defined"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			k := coordination.Lease()
+			old := kindtest.Parse(t, k, `{spec: {strategy: OldestEmulationVersion, preferredHolder: me}}`)
+			_, errs := kindtest.Update(t, k, old, c.patch)
+			kindtest.Check(t, errs, c.want...)
 		})
 	}
 }

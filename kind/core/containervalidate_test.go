@@ -95,12 +95,7 @@ func TestProbes(t *testing.T) {
 		{liveness(`tcpSocket: {port: 0}`), wants(at, `.tcpSocket.port: Invalid value: 0: must be between 1 and 65535, inclusive`)},
 		{liveness(`tcpSocket: {port: "1-"}`), wants(at, `.tcpSocket.port: Invalid value: "1-": must contain at least one letter (a-z)`, `.tcpSocket.port: Invalid value: "1-": must not begin or end with a hyphen`)},
 		{liveness(`grpc: {port: 0}`), wants(at, `.grpc.port: Invalid value: 0: must be between 1 and 65535, inclusive`)},
-		{liveness(`grpc: {port: 1, mode: Secret}`), wants(at, `.grpc.mode: Unsupported value: "Secret": supported values: "Plaintext", "TLS"`)},
 		{liveness(`httpGet: {port: web, scheme: FTP, httpHeaders: [{name: "a b"}]}`), wants(at, `.httpGet.scheme: Unsupported value: "FTP": supported values: "HTTP", "HTTPS"`, `.httpGet.httpHeaders: Invalid value: "a b": a valid HTTP header must consist of`)},
-		{liveness(`httpGet: {port: web, protocol: HTTP2}`), nil},
-		{liveness(`httpGet: {port: web, protocol: HTTP9}`), wants(at, `.httpGet.protocol: Unsupported value: "HTTP9": supported values: "HTTP1", "HTTP2"`)},
-		{liveness(`httpGet: {port: web, protocol: HTTP2, scheme: HTTPS}`), wants(at, `.httpGet.protocol: Invalid value: "HTTP2": is only supported with HTTP (H2C)`)},
-		{liveness(`httpGet: {port: web, protocol: HTTP2, host: a}`), wants(at, ".httpGet.host: Invalid value: \"a\": must be empty when `protocol` is \"HTTP2\"")},
 		{liveness(`tcpSocket: {port: 1}, initialDelaySeconds: -1, timeoutSeconds: -1, periodSeconds: -1, failureThreshold: -1`),
 			wants(at+`.`, each(`: Invalid value: -1: must be greater than or equal to 0`, "initialDelaySeconds", "timeoutSeconds", "periodSeconds", "failureThreshold")...)},
 		{liveness(`tcpSocket: {port: 1}, successThreshold: -1`), wants(at, `.successThreshold: Invalid value: -1: must be greater than or equal to 0`, `.successThreshold: Invalid value: -1: must be 1`)},
@@ -109,6 +104,13 @@ func TestProbes(t *testing.T) {
 		{inContainer(`startupProbe: {tcpSocket: {port: 1}, successThreshold: 2}`), wants(`spec.containers[0].`, `startupProbe.successThreshold: Invalid value: 2: must be 1`)},
 		{inContainer(`readinessProbe: {tcpSocket: {port: 1}, successThreshold: 2}`), nil},
 		{inContainer(`readinessProbe: {tcpSocket: {port: 1}, terminationGracePeriodSeconds: 2}`), wants(`spec.containers[0].`, `readinessProbe.terminationGracePeriodSeconds: Invalid value: 2: must not be set for readinessProbes`)},
+	})
+	refuseUsed(t, []podCase{
+		{liveness(`grpc: {port: 1, mode: Secret}`), wants(at, `.grpc.mode: Unsupported value: "Secret": supported values: "Plaintext", "TLS"`)},
+		{liveness(`httpGet: {port: web, protocol: HTTP2}`), nil},
+		{liveness(`httpGet: {port: web, protocol: HTTP9}`), wants(at, `.httpGet.protocol: Unsupported value: "HTTP9": supported values: "HTTP1", "HTTP2"`)},
+		{liveness(`httpGet: {port: web, protocol: HTTP2, scheme: HTTPS}`), wants(at, `.httpGet.protocol: Invalid value: "HTTP2": is only supported with HTTP (H2C)`)},
+		{liveness(`httpGet: {port: web, protocol: HTTP2, host: a}`), wants(at, ".httpGet.host: Invalid value: \"a\": must be empty when `protocol` is \"HTTP2\"")},
 	})
 }
 
@@ -126,6 +128,8 @@ func TestLifecycle(t *testing.T) {
 		{stop(`sleep: {seconds: -1}`), wants(at, `preStop.sleep: Invalid value: -1: must be non-negative`)},
 		{stop(``), wants(at, `preStop: Required value: must specify a handler type`)},
 		{inContainer(`lifecycle: {postStart: {exec: {}}}`), wants(at, `postStart.exec.command: Required value`)},
+	})
+	refuseUsed(t, []podCase{
 		{signal(``, `SIGTERM`), wants(at, "stopSignal: Forbidden: may not be set for containers with empty `spec.os.name`")},
 		{signal(`os: {name: linux}, `, `SIGRTMIN+15`), nil},
 		{signal(`os: {name: linux}, `, `SIGNONE`), wants(at, `stopSignal: Unsupported value: "SIGNONE": supported values: "SIGABRT", "SIGALRM", `)},

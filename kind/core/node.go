@@ -25,12 +25,16 @@ func Node() *kind.Kind {
 
 		Default: defaultNode,
 		// A node may be created with its status: its agent registers it in one request. Configuration from a ConfigMap is
-		// a feature that was removed.
-		PrepareCreate: func(n *corev1.Node) { n.Spec.ConfigSource = nil },
+		// a feature that was removed; what a node says of preemption for a resize is one that is off
+		// (InPlacePodVerticalScalingSchedulerPreemption, KEP-5836).
+		PrepareCreate: func(n *corev1.Node) { n.Spec.ConfigSource, n.Spec.PodPreemptionPolicy = nil, nil },
 		PrepareUpdate: func(n, old *corev1.Node) {
 			n.Status = *old.Status.DeepCopy()
 			if old.Spec.ConfigSource == nil {
 				n.Spec.ConfigSource = nil
+			}
+			if old.Spec.PodPreemptionPolicy == nil {
+				n.Spec.PodPreemptionPolicy = nil
 			}
 		},
 

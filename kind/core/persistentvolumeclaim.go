@@ -42,7 +42,12 @@ func PersistentVolumeClaim() *kind.Kind {
 		ValidateUpdate: validateClaimUpdate,
 		Warnings:       claimWarnings,
 
-		PrepareStatus:  func(c, old *corev1.PersistentVolumeClaim) { c.Spec = *old.Spec.DeepCopy() },
+		PrepareStatus: func(c, old *corev1.PersistentVolumeClaim) {
+			c.Spec = *old.Spec.DeepCopy()
+			if old.Status.HealthStatus == nil {
+				c.Status.HealthStatus = nil // of a feature that is off (CSIVolumeHealth, KEP-1432)
+			}
+		},
 		ValidateStatus: validateClaimStatus,
 		Finalizers:     func(*corev1.PersistentVolumeClaim) []string { return []string{ClaimProtection} },
 

@@ -7,16 +7,18 @@ func TestTolerations(t *testing.T) {
 	const at = `spec.tolerations[0].`
 	refusePods(t, []podCase{
 		{tolerate(`operator: Exists`), nil},
-		{tolerate(`key: a, operator: Gt, value: "-5"`), nil},
 		{tolerate(`key: "a b", operator: Exists`), wants(at, `key: Invalid value: "a b": name part must consist of`)},
 		{tolerate(`operator: Equal, value: x`), wants(at, "operator: Invalid value: \"Equal\": operator must be Exists when `key` is empty, which means \"match all values and all keys\"")},
 		{tolerate(`key: k, operator: Exists, effect: NoSchedule, tolerationSeconds: 3`), wants(at, "effect: Invalid value: \"NoSchedule\": effect must be 'NoExecute' when `tolerationSeconds` is set")},
 		{tolerate(`key: k, value: "a b"`), wants(at, `operator: Invalid value: "a b": a valid label must be`)},
 		{tolerate(`key: k, operator: Exists, value: x`), wants(at, "operator: Invalid value: \"x\": value must be empty when `operator` is 'Exists'")},
 		{tolerate(`key: k, operator: Like`), wants(at, `operator: Unsupported value: "Like": supported values: "Equal", "Exists"`)},
+		{tolerate(`key: k, operator: Exists, effect: Never`), wants(at, `effect: Unsupported value: "Never": supported values: "NoSchedule", "PreferNoSchedule", "NoExecute"`)},
+	})
+	refuseUsed(t, []podCase{
+		{tolerate(`key: a, operator: Gt, value: "-5"`), nil},
 		{tolerate(`key: k, operator: Lt, value: "05"`), wants(at, `value: Invalid value: "05": `)},
 		{tolerate(`key: k, operator: Lt, value: "9223372036854775808"`), wants(at, `value: Invalid value: "9223372036854775808": strconv.ParseInt: parsing "9223372036854775808": value out of range`)},
-		{tolerate(`key: k, operator: Exists, effect: Never`), wants(at, `effect: Unsupported value: "Never": supported values: "NoSchedule", "PreferNoSchedule", "NoExecute"`)},
 	})
 }
 

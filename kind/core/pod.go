@@ -6,13 +6,14 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"sampan/kind"
 )
 
 // Pod returns the kind Pod.
 func Pod() *kind.Kind {
-	return kind.Typed[*corev1.Pod]{
+	return GatePods(kind.Typed[*corev1.Pod]{
 		ID: kind.Pods, Version: corev1.SchemeGroupVersion, Name: "Pod", Singular: "pod",
 		ShortNames: []string{"po"}, Categories: []string{"all"},
 		New:     func() *corev1.Pod { return new(corev1.Pod) },
@@ -36,7 +37,7 @@ func Pod() *kind.Kind {
 		Columns:     podColumns(),
 		Row:         podRow,
 		Fields:      podFields,
-	}.Kind()
+	}, field.NewPath("spec"), func(pod *corev1.Pod) *corev1.PodSpec { return &pod.Spec }).Kind()
 }
 
 // podGracePeriod is the time that a pod gets to stop: what the caller asked for, or else what the pod says.

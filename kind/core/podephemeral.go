@@ -20,6 +20,7 @@ func ephemeralPart() kind.TypedPart[*corev1.Pod] {
 			wanted := pod.Spec.EphemeralContainers
 			restore(pod, old)
 			pod.Spec.EphemeralContainers = wanted
+			dropGated(&pod.Spec, &old.Spec)
 		},
 		Validate: validateEphemeralUpdate,
 		Warnings: func(pod, old *corev1.Pod) []string {

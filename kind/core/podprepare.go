@@ -99,6 +99,7 @@ func preparePodStatus(pod, old *corev1.Pod) {
 	pod.DeletionGracePeriodSeconds = old.DeletionGracePeriodSeconds
 	pod.OwnerReferences = old.DeepCopy().OwnerReferences
 	status, was := &pod.Status, &old.Status
+	dropGatedStatus(status, was)
 	if status.QOSClass == "" {
 		status.QOSClass = was.QOSClass
 	}

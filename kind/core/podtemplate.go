@@ -14,7 +14,7 @@ import (
 
 // PodTemplate returns the kind PodTemplate.
 func PodTemplate() *kind.Kind {
-	return kind.Typed[*corev1.PodTemplate]{
+	return GatePods(kind.Typed[*corev1.PodTemplate]{
 		ID: kind.PodTemplates, Version: corev1.SchemeGroupVersion, Name: "PodTemplate", Singular: "podtemplate",
 		New:     func() *corev1.PodTemplate { return new(corev1.PodTemplate) },
 		NewList: func() runtime.Object { return new(corev1.PodTemplateList) },
@@ -42,5 +42,5 @@ func PodTemplate() *kind.Kind {
 			names, images := ContainerCells(&t.Template.Spec)
 			return []any{t.Name, names, images, labels.FormatLabels(t.Template.Labels)}
 		},
-	}.Kind()
+	}, field.NewPath("template", "spec"), func(t *corev1.PodTemplate) *corev1.PodSpec { return &t.Template.Spec }).Kind()
 }

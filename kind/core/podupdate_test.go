@@ -196,6 +196,9 @@ func TestPodStatusWriterChangesStatusOnly(t *testing.T) {
 
 func TestPodStatus(t *testing.T) {
 	const claimed = `{spec: {nodeName: n1, resourceClaims: [{name: a, resourceClaimName: x}], containers: [{name: c, image: i, resources: {requests: {cpu: 1}, claims: [{name: a, request: r}]}}]}, status: {qosClass: Burstable}}`
+	imageVolume := func(ref string) string {
+		return `{status: {containerStatuses: [{name: c, volumeMounts: [{name: v, mountPath: /v, volumeStatus: {image: {imageRef: ` + ref + `}}}]}]}}`
+	}
 	ended := func(spec, code string) string {
 		return `{spec: {` + spec + `}, status: {containerStatuses: [{name: c, state: {terminated: {exitCode: ` + code + `}}}]}}`
 	}
@@ -243,15 +246,15 @@ func TestPodStatus(t *testing.T) {
 		{"health", claimed, allocated(`name: cpu, resources: [{resourceID: x, health: Fine, message: ""}, {resourceID: x, health: Healthy}]`), wants(`status.containerStatuses[0].allocatedResourcesStatus[0].resources`,
 			`[0].health: Unsupported value: "Fine": supported values: "Healthy", "Unhealthy", "Unknown"`, `[0].message: Required value: must be non-empty if specified`, `[1].resourceID: Duplicate value: "x"`)},
 		{"health of an ephemeral container", `{}`, `{status: {ephemeralContainerStatuses: [{name: e, allocatedResourcesStatus: [{name: cpu}]}]}}`, []string{`status.ephemeralContainerStatuses[0].allocatedResourcesStatus: Forbidden: must not be specified in container status`}},
-		{"image volume", `{}`, `{status: {containerStatuses: [{name: c, volumeMounts: [{name: v, mountPath: /v, volumeStatus: {image: {imageRef: ""}}}]}]}}`, []string{`status.containerStatuses[0].volumeMounts[0].volumeStatus.imageVolumeStatus.imageRef: Required value: imageRef must not be empty`}},
-		{"image volume by a long name", `{}`, `{status: {containerStatuses: [{name: c, volumeMounts: [{name: v, mountPath: /v, volumeStatus: {image: {imageRef: ` + strings.Repeat("a", 257) + `}}}]}]}}`, []string{`status.containerStatuses[0].volumeMounts[0].volumeStatus.imageVolumeStatus.imageRef: Too long: may not be more than 256 bytes`}},
+		{"image volume", imageVolume("i"), imageVolume(`""`), []string{`status.containerStatuses[0].volumeMounts[0].volumeStatus.imageVolumeStatus.imageRef: Required value: imageRef must not be empty`}},
+		{"image volume by a long name", imageVolume("i"), imageVolume(strings.Repeat("a", 257)), []string{`status.containerStatuses[0].volumeMounts[0].volumeStatus.imageVolumeStatus.imageRef: Too long: may not be more than 256 bytes`}},
 		{"claims", claimed, `{status: {resourceClaimStatuses: [{name: a, resourceClaimName: A}, {name: a}, {name: b}]}}`, wants(`status.resourceClaimStatuses`,
 			`[0].resourceClaimName: Invalid value: "A": `+notSubdomain, `[1].name: Duplicate value: "a"`, "[2].name: Invalid value: \"b\": must match the name of an entry in `spec.resourceClaims`")},
 		{"extended claim", claimed, `{status: {extendedResourceClaimStatus: {resourceClaimName: "", requestMappings: [{containerName: c, resourceName: gpu, requestName: R}, {containerName: x, resourceName: cpu, requestName: r}, {containerName: c, resourceName: cpu, requestName: r}, {containerName: c, resourceName: cpu, requestName: r}]}}}`, wants(`status.extendedResourceClaimStatus.`,
 			`requestMappings[0].resourceName: Invalid value: "gpu": must match the extended resource name`, `requestName: Invalid value: "R": `+notLabel, `requestMappings[1].containerName: Invalid value: "x": must match the name of an entry`,
 			`requestMappings[3].containerName: Duplicate value: "c"`, `requestMappings[3].resourceName: Duplicate value: "cpu"`, `requestMappings[3].requestName: Duplicate value: "r"`, `resourceClaimName: Required value`)},
 		{"extended claim for nothing", claimed, `{status: {extendedResourceClaimStatus: {resourceClaimName: x, requestMappings: []}}}`, []string{`status.extendedResourceClaimStatus.requestMappings: Required value: at least one request mapping is required`}},
-		{"node's own resources", claimed, `{status: {nodeAllocatableResourceClaimStatuses: [{resourceClaimName: z, mapping: [{name: gpu, quantity: -1}], overhead: [{name: cpu}, {name: cpu, perPod: -1, perContainer: 1}]}]}}`, wants(`status.nodeAllocatableResourceClaimStatuses[0].`,
+		{"node's own resources", strings.Replace(claimed, `status: {`, `status: {nodeAllocatableResourceClaimStatuses: [{resourceClaimName: x}], `, 1), `{status: {nodeAllocatableResourceClaimStatuses: [{resourceClaimName: z, mapping: [{name: gpu, quantity: -1}], overhead: [{name: cpu}, {name: cpu, perPod: -1, perContainer: 1}]}]}}`, wants(`status.nodeAllocatableResourceClaimStatuses[0].`,
 			`resourceClaimName: Invalid value: "z": no mapping found in pod reference`, `mapping[0].name: Invalid value: "gpu": must be a node allocatable resource name`, `mapping[0].quantity: Invalid value: "-1": must be non-negative`,
 			`overhead[0]: Invalid value: "": at least one of perPod or perContainer must be set`, `overhead[1].perPod: Invalid value: "-1": must be non-negative`)},
 		{"annotations", `{metadata: {annotations: {kubernetes.io/config.mirror: x}}, spec: {nodeName: n1}}`, `{metadata: {annotations: null}}`, []string{`metadata.annotations[kubernetes.io/config.mirror]: Forbidden: may not remove or update mirror pod annotation`}},

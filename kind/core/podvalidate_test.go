@@ -24,6 +24,27 @@ func refusePods(t *testing.T, cases []podCase) {
 	}
 }
 
+// refuseUsed is refusePods for the fields of features that are off: they are checked where they have been before, here in
+// the template of pods.
+func refuseUsed(t *testing.T, cases []podCase) {
+	t.Helper()
+	const used = `{spec: {schedulingGroup: {podGroupName: g}, tolerations: [{key: a, operator: Gt, value: "1"}],
+		volumes: [{name: e, emptyDir: {mode: 0}}, {name: s, secret: {secretName: s, defaultUser: 1}}],
+		containers: [{name: c, image: i, volumeMounts: [{name: e, mountPath: /e, bindMountOptions: [nodev]}], lifecycle: {stopSignal: SIGTERM},
+			livenessProbe: {grpc: {port: 1, mode: TLS}}, readinessProbe: {httpGet: {port: 1, protocol: HTTP2}}}]}}`
+	k := core.PodTemplate()
+	old := kindtest.Parse(t, k, `{template: `+used+`}`)
+	k.Default(old)
+	for _, c := range cases {
+		t.Run("used before/"+c.patch, func(t *testing.T) {
+			template := kindtest.Parse(t, k, `{template: {spec: {containers: [{name: c, image: nginx}]}}}`, `{template: `+c.patch+`}`)
+			k.Default(template)
+			k.PrepareUpdate(template, old)
+			kindtest.Check(t, k.ValidateUpdate(template, old), wants("template.", c.want...)...)
+		})
+	}
+}
+
 // inSpec, inContainer and inVolume make a patch of the fields of a spec, of its container or of a volume that is
 // mounted nowhere.
 func inSpec(fields string) string { return `{spec: {` + fields + `}}` }
@@ -60,9 +81,11 @@ func TestPodPolicies(t *testing.T) {
 		{inSpec(`schedulingGates: [{name: a}, {name: a}, {name: "b c"}]`), wants(`spec.schedulingGates`, `[1]: Duplicate value: "a"`, `[2]: Invalid value: "b c": name part must consist of`)},
 		{inSpec(`nodeName: n1, schedulingGates: [{name: a}]`), wants(`spec.`, `nodeName: Forbidden: cannot be set until all schedulingGates have been cleared`)},
 		{inSpec(`ephemeralContainers: [{name: e, image: i}]`), wants(`spec.`, `ephemeralContainers: Forbidden: cannot be set on create`)},
+		{inSpec(`overhead: {ram: 1}`), wants(`spec.overhead.limits[ram]: Invalid value: "ram": `, `must be a standard resource type or fully qualified`, `must be a standard resource for containers`)},
+	})
+	refuseUsed(t, []podCase{
 		{inSpec(`schedulingGroup: {}`), wants(`spec.`, "schedulingGroup.podGroupName: Invalid value: null: must specify one of: `podGroupName`")},
 		{inSpec(`schedulingGroup: {podGroupName: A}`), wants(`spec.`, `schedulingGroup.podGroupName: Invalid value: "A": `+notSubdomain)},
-		{inSpec(`overhead: {ram: 1}`), wants(`spec.overhead.limits[ram]: Invalid value: "ram": `, `must be a standard resource type or fully qualified`, `must be a standard resource for containers`)},
 	})
 }
 

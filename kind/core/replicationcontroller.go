@@ -18,7 +18,7 @@ import (
 
 // ReplicationController returns the kind ReplicationController, the older form of ReplicaSet.
 func ReplicationController() *kind.Kind {
-	return kind.Typed[*corev1.ReplicationController]{
+	return GatePods(kind.Typed[*corev1.ReplicationController]{
 		ID: kind.ReplicationControllers, Version: corev1.SchemeGroupVersion, Name: "ReplicationController", Singular: "replicationcontroller",
 		ShortNames: []string{"rc"}, Categories: []string{"all"},
 		New:     func() *corev1.ReplicationController { return new(corev1.ReplicationController) },
@@ -74,7 +74,12 @@ func ReplicationController() *kind.Kind {
 		Fields: func(rc *corev1.ReplicationController) fields.Set {
 			return fields.Set{"status.replicas": strconv.Itoa(int(rc.Status.Replicas))}
 		},
-	}.Kind()
+	}, field.NewPath("spec", "template", "spec"), func(rc *corev1.ReplicationController) *corev1.PodSpec {
+		if rc.Spec.Template == nil {
+			return nil
+		}
+		return &rc.Spec.Template.Spec
+	}).Kind()
 }
 
 func templateWarnings(rc *corev1.ReplicationController) []string {

@@ -13,14 +13,13 @@ func TestVolumes(t *testing.T) {
 		{inSpec(`volumes: [{name: A}]`), wants(at, `.name: Invalid value: "A": `+notLabel)},
 		{inVolume(`emptyDir: {}, configMap: {name: x}, secret: {}`), wants(at, `.configMap: Forbidden: may not specify more than 1 volume type`, `.secret: Forbidden: may not specify more than 1 volume type`)},
 		{inVolume(`emptyDir: {sizeLimit: -1}`), wants(at, `.emptyDir.sizeLimit: Forbidden: SizeLimit field must be a valid resource quantity`)},
-		{inVolume(`emptyDir: {mode: 1024}`), wants(at, `.emptyDir.mode: Invalid value: 1024: must be a number between 0 and 01777 (octal), both inclusive`)},
 		{inVolume(`hostPath: {}`), wants(at, `.hostPath.path: Required value`)},
 		{inVolume(`hostPath: {path: /a/../b, type: Pipe}`), wants(at, `.hostPath.path: Invalid value: "/a/../b": must not contain '..'`, `.hostPath.type: Unsupported value: "Pipe": supported values: "", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"`)},
 		{inVolume(`secret: {}`), wants(at, `.secret.secretName: Required value`)},
-		{inVolume(`secret: {secretName: s, defaultMode: 1000, defaultUser: -1}`), wants(at, `.secret.defaultMode: Invalid value: 1000: must be a number between 0 and 0777 (octal), both inclusive`, `.secret.defaultUser: Invalid value: -1: must be between 0 and 2147483647, inclusive`)},
-		{inVolume(`secret: {secretName: s, items: [{}, {key: k, path: ../p, mode: -1}, {key: k, path: ..p}, {key: k, path: /p}, {key: k, path: a/.., user: -1}]}`), wants(at+`.secret.items`,
+		{inVolume(`secret: {secretName: s, defaultMode: 1000}`), wants(at, `.secret.defaultMode: Invalid value: 1000: must be a number between 0 and 0777 (octal), both inclusive`)},
+		{inVolume(`secret: {secretName: s, items: [{}, {key: k, path: ../p, mode: -1}, {key: k, path: ..p}, {key: k, path: /p}, {key: k, path: a/..}]}`), wants(at+`.secret.items`,
 			`[0].key: Required value`, `[0].path: Required value`, `[1].path: Invalid value: "../p": must not contain '..'`, `[1].mode: Invalid value: -1: must be a number between`,
-			`[2].path: Invalid value: "..p": must not start with '..'`, `[3].path: Invalid value: "/p": must be a relative path`, `[4].path: Invalid value: "a/..": must not contain '..'`, `[4].user: Invalid value: -1`)},
+			`[2].path: Invalid value: "..p": must not start with '..'`, `[3].path: Invalid value: "/p": must be a relative path`, `[4].path: Invalid value: "a/..": must not contain '..'`)},
 		{inVolume(`configMap: {defaultMode: 1000, items: [{path: p}]}`), wants(at, `.configMap.name: Required value`, `.configMap.defaultMode: Invalid value: 1000`, `.configMap.items[0].key: Required value`)},
 		{inVolume(`nfs: {}`), wants(at, `.nfs.server: Required value`, `.nfs.path: Required value`, `.nfs.path: Invalid value: "": must be an absolute path`)},
 		{inVolume(`persistentVolumeClaim: {claimName: ""}`), wants(at, `.persistentVolumeClaim.claimName: Required value`)},
@@ -29,6 +28,14 @@ func TestVolumes(t *testing.T) {
 		{inVolume(`csi: {driver: Disk.Example.com, nodePublishSecretRef: {}}`), wants(at, `.csi.nodePublishSecretRef.name: Required value`)},
 		{inVolume(`csi: {driver: a_b, nodePublishSecretRef: {name: A}}`), wants(at, `.csi.driver: Invalid value: "a_b": `+notSubdomain, `.csi.name: Invalid value: "A": `+notSubdomain)},
 		{inVolume(`csi: {driver: ` + strings.Repeat("a", 64) + `}`), wants(at, `.csi.driver: Too long: may not be more than 63 bytes`)},
+	})
+	refuseUsed(t, []podCase{
+		{inVolume(`emptyDir: {mode: 1024}`), wants(at, `.emptyDir.mode: Invalid value: 1024: must be a number between 0 and 01777 (octal), both inclusive`)},
+		{inVolume(`secret: {secretName: s, defaultUser: -1, items: [{key: k, path: p, user: -1}]}`), wants(at+`.secret.`, `defaultUser: Invalid value: -1: must be between 0 and 2147483647, inclusive`, `items[0].user: Invalid value: -1`)},
+		{inVolume(`configMap: {name: m, defaultUser: -1, items: [{key: k, path: p, user: -1}]}`), wants(at+`.configMap.`, `defaultUser: Invalid value: -1`, `items[0].user: Invalid value: -1`)},
+		{inVolume(`downwardAPI: {defaultUser: -1, items: [{path: d, fieldRef: {fieldPath: metadata.name}, user: -1}]}`), wants(at+`.downwardAPI.`, `defaultUser: Invalid value: -1`, `user: Invalid value: -1`)},
+		{inVolume(`projected: {defaultUser: -1, sources: []}`), wants(at+`.projected.`, `defaultUser: Invalid value: -1`)},
+		{inSpec(`serviceAccountName: s, volumes: [{name: v, projected: {sources: [{serviceAccountToken: {path: t, user: -1}}]}}]`), wants(at+`.projected.`, `sources[0].serviceAccountToken.user: Invalid value: -1`)},
 	})
 }
 
@@ -58,8 +65,8 @@ func TestDownwardAPIVolumes(t *testing.T) {
 		{file(`path: c`), wants(at, `: Required value: one of fieldRef and resourceFieldRef is required`)},
 		{file(`path: d, resourceFieldRef: {resource: limits.cpu}`), wants(at, `.resourceFieldRef.containerName: Required value`)},
 		{file(`path: d, fieldRef: {fieldPath: metadata.name}, resourceFieldRef: {containerName: c, resource: limits.cpu}`), wants(at, `: Invalid value: "resource": fieldRef and resourceFieldRef can not be specified simultaneously`)},
-		{file(`path: d, fieldRef: {fieldPath: metadata.name}, mode: 512, user: -1`), wants(at, `.mode: Invalid value: 512: must be a number between 0 and 0777`, `.user: Invalid value: -1`)},
-		{inVolume(`downwardAPI: {defaultMode: 512, defaultUser: -1}`), wants(at, `.defaultMode: Invalid value: 512`, `.defaultUser: Invalid value: -1`)},
+		{file(`path: d, fieldRef: {fieldPath: metadata.name}, mode: 512`), wants(at, `.mode: Invalid value: 512: must be a number between 0 and 0777`)},
+		{inVolume(`downwardAPI: {defaultMode: 512}`), wants(at, `.defaultMode: Invalid value: 512`)},
 	})
 }
 
@@ -70,7 +77,7 @@ func TestProjectedVolumes(t *testing.T) {
 	const at = `spec.volumes[0].projected`
 	const first = at + `.sources[0].`
 	refusePods(t, []podCase{
-		{inVolume(`projected: {defaultMode: 512, defaultUser: -1}`), wants(at, `.defaultMode: Invalid value: 512`, `.defaultUser: Invalid value: -1`)},
+		{inVolume(`projected: {defaultMode: 512}`), wants(at, `.defaultMode: Invalid value: 512`)},
 		{source(`secret: {items: [{key: k}]}`), wants(first, `secret.name: Required value`, `secret.items[0].path: Required value`)},
 		{source(`configMap: {items: [{path: p}]}`), wants(first, `configMap.name: Required value`, `configMap.items[0].key: Required value`)},
 		{source(`secret: {name: s}, configMap: {name: m}`), wants(at, `.sources[0]: Forbidden: may not specify more than 1 volume type per source`)},
@@ -79,7 +86,7 @@ func TestProjectedVolumes(t *testing.T) {
 		{source(`downwardAPI: {items: [{path: p}]}`), wants(first, `downwardAPI: Required value: one of fieldRef and resourceFieldRef is required`)},
 		{source(`serviceAccountToken: {path: t, expirationSeconds: 5}`), wants(first, `serviceAccountToken.expirationSeconds: Invalid value: 5: may not specify a duration less than 10 minutes`)},
 		{source(`serviceAccountToken: {path: t, expirationSeconds: 4294967297}`), wants(first, `serviceAccountToken.expirationSeconds: Invalid value: 4294967297: may not specify a duration larger than 2^32 seconds`)},
-		{source(`serviceAccountToken: {path: "", user: -1}`), wants(at, `.path: Required value`, `.sources[0].serviceAccountToken.user: Invalid value: -1`)},
+		{source(`serviceAccountToken: {path: ""}`), wants(at, `.path: Required value`)},
 		{source(`serviceAccountToken: {path: ..t}`), wants(at, `.path: Invalid value: "..t": must not start with '..'`)},
 		{inVolume(`projected: {sources: [{serviceAccountToken: {path: t}}]}`), wants(first, `serviceAccountToken: Forbidden: must not be specified when serviceAccountName is not set`)},
 		{source(`clusterTrustBundle: {name: example.com:signer:a, path: p}`), nil},
@@ -168,6 +175,8 @@ func TestMounts(t *testing.T) {
 		{mounts(`{name: v, mountPath: /v, recursiveReadOnly: Enabled}`), wants(at, `.recursiveReadOnly: Forbidden: may only be specified when readOnly is true`)},
 		{mounts(`{name: v, mountPath: /v, readOnly: true, recursiveReadOnly: IfPossible, mountPropagation: HostToContainer}`), wants(at, `.recursiveReadOnly: Forbidden: may only be specified when mountPropagation is None or not specified`)},
 		{mounts(`{name: v, mountPath: /v, recursiveReadOnly: Perhaps}`), wants(at, `.recursiveReadOnly: Unsupported value: "Perhaps": supported values: "Disabled", "Enabled", "IfPossible"`)},
+	})
+	refuseUsed(t, []podCase{
 		{mounts(`{name: v, mountPath: /v, bindMountOptions: [noexec, noexec, sync]}`), wants(at, `[0].bindMountOptions[1]: Duplicate value: "noexec"`, `[0].bindMountOptions[2]: Unsupported value: "sync": supported values: "nodev", "noexec", "nosuid"`)},
 		{mounts(`{name: img, mountPath: /v, bindMountOptions: [nodev]}`), wants(at, `[0].bindMountOptions: Invalid value: ["nodev"]: bindMountOptions may not be used with image volumes`)},
 	})
