@@ -375,10 +375,8 @@ func TestRemovedServiceIsRefused(t *testing.T) {
 	p.serve(":8080", "web")
 	m.source.put(service("web", "10.96.0.31", nil, port(80, "TCP")), endpoints("web", "TCP", 8080, p.addr))
 	p.wantAnswer("10.96.0.31:80", "web", "")
-	m.source.change(func(_ func(kind.ID, kind.Object), remove func(kind.ID, string, string)) {
-		remove(kind.Services, "default", "web")
-		remove(kind.EndpointSlices, "default", "web-1")
-	})
+	m.source.Remove(kind.Services, "default", "web")
+	m.source.Remove(kind.EndpointSlices, "default", "web-1")
 	m.source.settle()
 	if _, _, err := p.ask("10.96.0.31:80"); !errors.Is(err, unix.ECONNREFUSED) {
 		t.Fatal(err)

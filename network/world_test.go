@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
-	"sync"
 	"testing"
 	"time"
 
@@ -23,7 +22,7 @@ import (
 	"sampan/kind"
 	"sampan/network"
 	"sampan/podruntime"
-	"sampan/view"
+	"sampan/view/viewtest"
 )
 
 // needRoot skips a test that makes network namespaces.
@@ -166,104 +165,28 @@ func route(t testing.TB, s *space, to, via string) {
 
 // source is a client that serves a world of the test's.
 type source struct {
-	client.Client // the rest is not used
-
-	mu      sync.Mutex
-	world   view.World
-	history []view.Change
-	moved   chan struct{} // closed at the next change
-	waits   int64         // the revision behind which the reader waits: it is done with all up to there
-	idle    chan struct{} // closed at the next Wait
+	*viewtest.Source
+	unused
 }
 
-func newSource() *source {
-	s := &source{moved: make(chan struct{}), idle: make(chan struct{})}
-	s.world.Advance(1)
-	return s
-}
-
-func (s *source) Snapshot() *view.Snapshot {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.world.Snapshot()
-}
-
-func (s *source) Since(after int64) ([]view.Change, *view.Snapshot, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var list []view.Change
-	for _, c := range s.history {
-		if c.Revision > after {
-			list = append(list, c)
-		}
-	}
-	return list, s.world.Snapshot(), true
-}
-
-func (s *source) Wait(ctx context.Context, after int64) error {
-	s.mu.Lock()
-	s.waits = after
-	close(s.idle)
-	s.idle = make(chan struct{})
-	s.mu.Unlock()
-	for {
-		s.mu.Lock()
-		at, moved := s.world.Revision(), s.moved
-		s.mu.Unlock()
-		if at > after {
-			return nil
-		}
-		select {
-		case <-moved:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-// change makes one revision of all that f does.
-func (s *source) change(f func(put func(kind.ID, kind.Object), remove func(kind.ID, string, string))) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	rev := s.world.Revision() + 1
-	f(func(id kind.ID, obj kind.Object) {
-		old := s.world.Put(id, obj, rev)
-		s.history = append(s.history, view.Change{Key: view.KeyOf(id, obj), Old: old, New: obj, Revision: rev})
-	}, func(id kind.ID, namespace, name string) {
-		old := s.world.Remove(id, namespace, name, rev)
-		s.history = append(s.history, view.Change{Key: view.Key{Kind: id, Namespace: namespace, Name: name}, Old: old, Revision: rev})
-	})
-	close(s.moved)
-	s.moved = make(chan struct{})
-}
-
-// settle returns when the reader has done all that the world has.
-func (s *source) settle() {
-	for {
-		s.mu.Lock()
-		done, idle := s.waits >= s.world.Revision(), s.idle
-		s.mu.Unlock()
-		if done {
-			return
-		}
-		<-idle
-	}
-}
+// unused is what else a client has.
+type unused struct{ client.Client }
 
 // put sets objects and waits until the reader has done them.
 func (s *source) put(objs ...kind.Object) {
-	s.change(func(put func(kind.ID, kind.Object), _ func(kind.ID, string, string)) {
-		for _, o := range objs {
-			switch o.(type) {
-			case *corev1.Service:
-				put(kind.Services, o)
-			case *discoveryv1.EndpointSlice:
-				put(kind.EndpointSlices, o)
-			}
+	for _, o := range objs {
+		switch o.(type) {
+		case *corev1.Service:
+			s.Put(kind.Services, o)
+		case *discoveryv1.EndpointSlice:
+			s.Put(kind.EndpointSlices, o)
 		}
-	})
+	}
 	s.settle()
 }
+
+// settle returns when the reader has done all that the world has.
+func (s *source) settle() { s.Settle(context.Background()) }
 
 func service(name, ip string, mutate func(*corev1.Service), ports ...corev1.ServicePort) *corev1.Service {
 	svc := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name},
@@ -306,7 +229,7 @@ const (
 func newMachine(t testing.TB) *machine {
 	t.Helper()
 	needRoot(t)
-	m := &machine{t: t, host: newSpace(t), outside: newSpace(t), source: newSource()}
+	m := &machine{t: t, host: newSpace(t), outside: newSpace(t), source: &source{Source: viewtest.NewSource()}}
 	join(t, m.outside, "up0", outsideAddress+"/24", m.host, "up0", nodeAddress+"/24")
 	route(t, m.host, "", outsideAddress)
 	m.config = network.Config{
@@ -322,9 +245,7 @@ func newMachine(t testing.TB) *machine {
 
 func (m *machine) start() {
 	m.t.Helper()
-	m.source.mu.Lock()
-	m.source.waits = 0 // of the reader before
-	m.source.mu.Unlock()
+	m.source.NextReader()
 	n, err := network.New(m.config)
 	if err != nil {
 		m.t.Fatal(err)

@@ -25,7 +25,7 @@ import (
 	resolverdns "sampan/dns"
 	"sampan/internal/helper"
 	"sampan/kind"
-	"sampan/view"
+	"sampan/view/viewtest"
 )
 
 // TestMain makes the test binary the name server process too: it is started by a link with that name.
@@ -38,104 +38,6 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	}
 	os.Exit(m.Run())
-}
-
-// source serves a world of the test's.
-type source struct {
-	mu      sync.Mutex
-	world   view.World
-	history []view.Change
-	forget  bool          // Since says that the history is gone, once
-	moved   chan struct{} // closed at the next change
-	waits   int64
-	idle    chan struct{} // closed at the next Wait
-}
-
-func newSource() *source {
-	return &source{moved: make(chan struct{}), idle: make(chan struct{}), waits: -1}
-}
-
-func (s *source) Snapshot() *view.Snapshot {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.world.Snapshot()
-}
-
-func (s *source) Since(after int64) ([]view.Change, *view.Snapshot, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.forget {
-		s.forget = false
-		return nil, s.world.Snapshot(), false
-	}
-	var list []view.Change
-	for _, c := range s.history {
-		if c.Revision > after {
-			list = append(list, c)
-		}
-	}
-	return list, s.world.Snapshot(), true
-}
-
-func (s *source) Wait(ctx context.Context, after int64) error {
-	s.mu.Lock()
-	s.waits = after
-	close(s.idle)
-	s.idle = make(chan struct{})
-	s.mu.Unlock()
-	for {
-		s.mu.Lock()
-		at, moved := s.world.Revision(), s.moved
-		s.mu.Unlock()
-		if at > after {
-			return nil
-		}
-		select {
-		case <-moved:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-func (s *source) change(f func(w *view.World, revision int64) view.Change) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	rev := s.world.Revision() + 1
-	c := f(&s.world, rev)
-	c.Revision = rev
-	s.history = append(s.history, c)
-	close(s.moved)
-	s.moved = make(chan struct{})
-}
-
-// settle waits until the reader has seen, and passed on, every change.
-func (s *source) settle(ctx context.Context) {
-	for {
-		s.mu.Lock()
-		done, idle := s.waits >= s.world.Revision(), s.idle
-		s.mu.Unlock()
-		if done {
-			return
-		}
-		select {
-		case <-idle:
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-func (s *source) put(id kind.ID, obj kind.Object) {
-	s.change(func(w *view.World, rev int64) view.Change {
-		return view.Change{Key: view.KeyOf(id, obj), Old: w.Put(id, obj, rev), New: obj}
-	})
-}
-
-func (s *source) remove(id kind.ID, namespace, name string) {
-	s.change(func(w *view.World, rev int64) view.Change {
-		return view.Change{Key: view.Key{Kind: id, Namespace: namespace, Name: name}, Old: w.Remove(id, namespace, name, rev)}
-	})
 }
 
 func svc(name, ip string) *corev1.Service {
@@ -167,7 +69,7 @@ func newNode(t *testing.T) *node {
 	}
 	dir := t.TempDir()
 	n := &node{t: t, patience: answerMax, linked: filepath.Join(dir, "resolver"), cfg: Config{
-		Source: newSource(), Listen: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}, Domain: "cluster.local",
+		Source: viewtest.NewSource(), Listen: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}, Domain: "cluster.local",
 		ResolvConf: filepath.Join(dir, "resolv.conf"), RunDir: filepath.Join(dir, "run"), Log: slog.New(slog.DiscardHandler),
 	}}
 	if err := errors.Join(os.Symlink(self, n.linked), os.WriteFile(n.cfg.ResolvConf, nil, 0o600), os.Mkdir(n.cfg.RunDir, 0o700)); err != nil {
@@ -193,7 +95,7 @@ func newNode(t *testing.T) *node {
 	return n
 }
 
-func (n *node) source() *source { return n.cfg.Source.(*source) }
+func (n *node) source() *viewtest.Source { return n.cfg.Source.(*viewtest.Source) }
 
 // pids returns the processes whose control sockets are there.
 func (n *node) pids() (list []int) {
@@ -316,36 +218,34 @@ func (n *node) gone(pid int) {
 
 func TestAnswersFollowTheCluster(t *testing.T) {
 	n := newNode(t)
-	n.source().put(kind.Services, svc("web", "10.96.0.20"))
+	n.source().Put(kind.Services, svc("web", "10.96.0.20"))
 	s := n.start("one").ready()
-	change := func(f func()) { f(); n.source().settle(s.ctx) }
+	change := func(f func()) { f(); n.source().Settle(s.ctx) }
 	n.want("web", "10.96.0.20")
-	change(func() { n.source().put(kind.Services, svc("mysql", "None")) })
+	change(func() { n.source().Put(kind.Services, svc("mysql", "None")) })
 	n.want("mysql", "")
 	change(func() {
-		n.source().put(kind.EndpointSlices, slice("mysql", "s", discoveryv1.Endpoint{Addresses: []string{"10.244.0.5"}, Hostname: new("mysql-0")}))
+		n.source().Put(kind.EndpointSlices, slice("mysql", "s", discoveryv1.Endpoint{Addresses: []string{"10.244.0.5"}, Hostname: new("mysql-0")}))
 	})
 	n.want("mysql-0.mysql", "10.244.0.5")
-	change(func() { n.source().put(kind.Services, svc("other", "None")) })
+	change(func() { n.source().Put(kind.Services, svc("other", "None")) })
 	change(func() {
-		n.source().put(kind.EndpointSlices, slice("other", "s", discoveryv1.Endpoint{Addresses: []string{"10.244.0.5"}}))
+		n.source().Put(kind.EndpointSlices, slice("other", "s", discoveryv1.Endpoint{Addresses: []string{"10.244.0.5"}}))
 	})
 	n.want("mysql", "")
 	n.want("other", "10.244.0.5")
-	change(func() { n.source().remove(kind.EndpointSlices, "shop", "s") })
+	change(func() { n.source().Remove(kind.EndpointSlices, "shop", "s") })
 	n.want("other", "")
-	change(func() { n.source().remove(kind.Services, "shop", "web") })
+	change(func() { n.source().Remove(kind.Services, "shop", "web") })
 	n.want("web", "")
-	n.source().mu.Lock()
-	n.source().forget = true
-	n.source().mu.Unlock()
-	change(func() { n.source().put(kind.Services, svc("late", "10.96.0.21")) })
+	n.source().Forget()
+	change(func() { n.source().Put(kind.Services, svc("late", "10.96.0.21")) })
 	n.want("late", "10.96.0.21")
 }
 
 func TestNamesOutliveTheServer(t *testing.T) {
 	n := newNode(t)
-	n.source().put(kind.Services, svc("web", "10.96.0.20"))
+	n.source().Put(kind.Services, svc("web", "10.96.0.20"))
 	s := n.start("one").ready()
 	before := n.pids()
 	if err := s.stop(); !errors.Is(err, context.Canceled) {
@@ -355,7 +255,7 @@ func TestNamesOutliveTheServer(t *testing.T) {
 
 	// The next server has no view yet. It finds the process, and takes no name away.
 	full := n.source()
-	n.cfg.Source = newSource()
+	n.cfg.Source = viewtest.NewSource()
 	s = n.start("one")
 	n.want("web", "10.96.0.20")
 	if err := s.stop(); !errors.Is(err, context.Canceled) {
@@ -363,8 +263,8 @@ func TestNamesOutliveTheServer(t *testing.T) {
 	}
 
 	n.cfg.Source = full
-	full.put(kind.Services, svc("api", "10.96.0.21"))
-	full.remove(kind.Services, "shop", "web")
+	full.Put(kind.Services, svc("api", "10.96.0.21"))
+	full.Remove(kind.Services, "shop", "web")
 	n.start("one").ready()
 	n.want("api", "10.96.0.21")
 	n.want("web", "")
@@ -375,7 +275,7 @@ func TestNamesOutliveTheServer(t *testing.T) {
 
 func TestDeadNameServerIsReplacedAndNoQuestionIsLost(t *testing.T) {
 	n := newNode(t)
-	n.source().put(kind.Services, svc("web", "10.96.0.20"))
+	n.source().Put(kind.Services, svc("web", "10.96.0.20"))
 	n.start("one").ready()
 	n.want("web", "10.96.0.20")
 	pid := n.pids()[0]
@@ -391,7 +291,7 @@ func TestDeadNameServerIsReplacedAndNoQuestionIsLost(t *testing.T) {
 
 func TestUpgradeLosesNoQuestion(t *testing.T) {
 	n := newNode(t)
-	n.source().put(kind.Services, svc("web", "10.96.0.20"))
+	n.source().Put(kind.Services, svc("web", "10.96.0.20"))
 	s := n.start("one").ready()
 	old := n.pids()[0]
 
@@ -415,7 +315,7 @@ func TestUpgradeLosesNoQuestion(t *testing.T) {
 	if err := s.stop(); !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
-	n.source().put(kind.Services, svc("api", "10.96.0.21"))
+	n.source().Put(kind.Services, svc("api", "10.96.0.21"))
 	n.start("two").ready()
 	n.gone(old)
 	close(stop)
@@ -447,11 +347,11 @@ func TestStuckNameServerIsReplaced(t *testing.T) {
 	t.Parallel() // it waits for its patience to end
 	n := newNode(t)
 	n.patience = 2 * time.Second
-	n.source().put(kind.Services, svc("web", "10.96.0.20"))
+	n.source().Put(kind.Services, svc("web", "10.96.0.20"))
 	s := n.start("one").ready()
 	stuck := n.pids()[0]
 	suspend(t, stuck)
-	n.source().put(kind.Services, svc("api", "10.96.0.21"))
+	n.source().Put(kind.Services, svc("api", "10.96.0.21"))
 	n.want("api", "10.96.0.21") // asked of the stuck one, answered by the next
 	n.gone(stuck)
 
@@ -468,7 +368,7 @@ func TestStuckNameServerIsReplaced(t *testing.T) {
 
 func TestFurtherAddressKeepsTheFirstSocket(t *testing.T) {
 	n := newNode(t)
-	n.source().put(kind.Services, svc("web", "10.96.0.20"))
+	n.source().Put(kind.Services, svc("web", "10.96.0.20"))
 	s := n.start("one").ready()
 	old := n.pids()[0]
 	if err := s.stop(); !errors.Is(err, context.Canceled) {
@@ -520,7 +420,7 @@ func TestNameServerOfAnotherNetworkIsNotTakenOver(t *testing.T) {
 
 func TestOtherAddressNeedsAnotherProcess(t *testing.T) {
 	n := newNode(t)
-	n.source().put(kind.Services, svc("web", "10.96.0.20"))
+	n.source().Put(kind.Services, svc("web", "10.96.0.20"))
 	s := n.start("one").ready()
 	old := n.pids()[0]
 	if err := s.stop(); !errors.Is(err, context.Canceled) {
@@ -540,10 +440,10 @@ func TestOtherAddressNeedsAnotherProcess(t *testing.T) {
 
 func TestNewerServerTakesOver(t *testing.T) {
 	n := newNode(t)
-	n.source().put(kind.Services, svc("web", "10.96.0.20"))
+	n.source().Put(kind.Services, svc("web", "10.96.0.20"))
 	first := n.start("one").ready()
-	second := newSource()
-	second.put(kind.Services, svc("api", "10.96.0.21"))
+	second := viewtest.NewSource()
+	second.Put(kind.Services, svc("api", "10.96.0.21"))
 	n.cfg.Source = second
 	n.start("one").ready()
 	<-first.done
@@ -556,7 +456,7 @@ func TestNewerServerTakesOver(t *testing.T) {
 
 func TestNameServerEndsWithItsControlSocket(t *testing.T) {
 	n := newNode(t)
-	n.source().put(kind.Services, svc("web", "10.96.0.20"))
+	n.source().Put(kind.Services, svc("web", "10.96.0.20"))
 	s := n.start("one").ready()
 	pid := n.pids()[0]
 	if err := s.stop(); !errors.Is(err, context.Canceled) {
@@ -573,7 +473,7 @@ func TestStopNeedsNoServerAndNoNameServer(t *testing.T) {
 	if err := Stop(t.Context(), n.cfg.RunDir); err != nil {
 		t.Fatal(err)
 	}
-	n.source().put(kind.Services, svc("web", "10.96.0.20"))
+	n.source().Put(kind.Services, svc("web", "10.96.0.20"))
 	s := n.start("one").ready()
 	if err := s.stop(); !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
@@ -599,7 +499,7 @@ func TestStopNeedsNoServerAndNoNameServer(t *testing.T) {
 
 func TestProgramThatCannotServeIsAnError(t *testing.T) {
 	n := newNode(t)
-	n.source().put(kind.Services, svc("web", "10.96.0.20"))
+	n.source().Put(kind.Services, svc("web", "10.96.0.20"))
 	n.complains = true
 	n.cfg.ResolvConf = filepath.Join(n.cfg.RunDir, "nowhere", "resolv.conf")
 	s := n.start("one")

@@ -25,7 +25,7 @@ const Rules = `
 	# What the kinds are, and the vocabulary of decisions.
 	kind < kind/core < kind/* < kind/registry;
 	kind < kind/kindtest;
-	kind < view < plan;
+	kind < view < plan, view/viewtest;
 	plan, kind/registry < plan/plantest;
 
 	# Decisions.
