@@ -16,6 +16,7 @@
 package linux
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -80,9 +81,23 @@ func New(cfg Config) (*Driver, error) {
 	}
 	d.cgroup, d.facts = look(cfg.Instance)
 	if d.facts.Problem == "" {
-		d.facts.Problem = rootProblem(cfg.Root)
+		d.facts.Problem = cmp.Or(rootProblem(cfg.Root), fileSystemProblem("overlay"))
 	}
 	return d, nil
+}
+
+// fileSystemProblem says that the kernel has no such file system, "" if it has. A kernel that keeps it in a module
+// loads it now: some modprobes fail while another one is loading the same module, so the first containers, which
+// start at the same time, must find it there.
+func fileSystemProblem(name string) string {
+	fd, err := unix.Fsopen(name, unix.FSOPEN_CLOEXEC)
+	switch {
+	case err == nil:
+		unix.Close(fd)
+	case errors.Is(err, unix.ENODEV):
+		return fmt.Sprintf("the kernel has no file system %[1]s, which containers need: load its module (modprobe %[1]s)", name)
+	}
+	return "" // kernels before 5.2 do not say before the mount
 }
 
 // rootProblem says why pods cannot live under a data folder, "" if they can.
