@@ -75,7 +75,10 @@ func backupTo(ctx context.Context, s Settings, to *os.File) (backup.Summary, err
 		return backup.Summary{}, err
 	}
 	sum, err := backup.Write(ctx, to, st)
-	return sum, errors.Join(err, st.Close())
+	if err = errors.Join(err, st.Close()); err == nil && sum.Keys == 0 {
+		return backup.Summary{}, errors.New("the store is empty: name the cluster's with --data-dir or --store")
+	}
+	return sum, err
 }
 
 func backupFromServer(ctx context.Context, s Settings, to io.Writer) error {

@@ -145,6 +145,16 @@ func TestBackupAndRestoreWithoutAServer(t *testing.T) {
 	if _, err := Backup(t.Context(), s, file); err == nil || !strings.Contains(err.Error(), "there is no cluster in "+s.DataDir) {
 		t.Errorf("backup of nothing: %v", err)
 	}
+	empty, err := openStore(t.Context(), s, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := empty.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Backup(t.Context(), s, file); err == nil || !strings.Contains(err.Error(), "the store is empty") {
+		t.Errorf("backup of an empty store: %v", err)
+	}
 	if err := fillStore(t, s).Close(); err != nil {
 		t.Fatal(err)
 	}

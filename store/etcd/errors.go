@@ -14,6 +14,9 @@ import (
 
 // failure gives an error of etcd its meaning for callers. ctx is the caller's, without our own time limit.
 func (s *Store) failure(ctx context.Context, what string, err error) error {
+	if err := s.usable(); err != nil {
+		return err
+	}
 	if s.ctx.Err() != nil {
 		return store.ErrClosed
 	}

@@ -4,13 +4,13 @@
 // The keys of a store with the name n, "default" unless told otherwise:
 //
 //	/sampan/n/…    the store's keys, each behind "/sampan/n"
-//	/sampan/n.meta JSON; there once something was restored into the store (see [Restore])
+//	/sampan/n.meta JSON: which store this is, and what was restored into it (see [Restore]); written when it is first opened
 //	/sampan/n.tip  empty; written by every transaction that changes something, so its revision is that of the newest one
 //
 // Revisions are those of etcd, plus an offset that is 0 unless a backup was restored: then it makes the revisions
 // go on above those of the backup. Since etcd counts the writes of all its users, revisions of a store rise, but
 // not always by one. A transaction is one etcd transaction that compares the modification revision of each key, and
-// that of the meta key: so a server that has missed a restore cannot write.
+// the meta key: so a server that has missed a restore, or the loss of etcd's data, cannot write.
 //
 // One etcd watch of everything feeds the events in memory. [Store.Apply] returns when its own events have come
 // back through it, so a writer finds its write in what it reads next, in the order in which all servers see it.
@@ -24,7 +24,8 @@
 // Failures. While etcd cannot be reached, calls fail with store.ErrUnavailable within seconds, and what is in
 // memory can still be read. The watch takes itself up where it was; if that history is gone meanwhile, readers of
 // events get store.ErrCompacted once and start anew from a list. A full etcd is store.ErrNoSpace. If a watch is
-// behind, an Apply whose write has been made waits for it, at most [callTimeout].
+// behind, an Apply whose write has been made waits for it, at most [callTimeout]. When the store is another one than was
+// opened, since a backup was restored into it, or etcd has lost writes, everything fails until it is opened anew.
 package etcd
 
 import (
@@ -104,11 +105,15 @@ type Store struct {
 	cancel context.CancelFunc
 	group  sync.WaitGroup // the goroutines of the store
 
+	cluster uint64       // etcd's id of itself
+	seen    atomic.Int64 // the highest revision of etcd that an answer or the watch has shown
+
 	compacted atomic.Int64  // by Compact or retain of this store
 	moved     chan struct{} // capacity 1; says that the log has grown
 
 	mu       sync.Mutex // guards what follows
 	closing  bool
+	lost     error          // set when the store is another one than was opened
 	applying sync.WaitGroup // Adds happen with mu held and closing false
 	inflight map[string][]*flight
 	ask      *ask // the next question for the tip; nil if nobody has one
@@ -140,7 +145,7 @@ func open(ctx context.Context, opts Options, check func(meta) error) (*Store, er
 		opts: opts, client: client, root: rootOf(opts.Name),
 		inflight: make(map[string][]*flight), moved: make(chan struct{}, 1),
 	}
-	m, revision, err := readMeta(ctx, client, opts)
+	m, head, err := openMeta(ctx, client, opts)
 	if err == nil {
 		err = check(m)
 		if err != nil {
@@ -150,7 +155,8 @@ func open(ctx context.Context, opts Options, check func(meta) error) (*Store, er
 	if err != nil {
 		return nil, errors.Join(err, client.Close())
 	}
-	s.meta, s.base = m, revision+m.Offset
+	s.meta, s.base, s.cluster = m, head.Revision+m.Offset, head.ClusterId
+	s.seen.Store(head.Revision)
 	s.log = recent.New(s.base, recent.Limits{Events: opts.RecentEvents, Bytes: opts.RecentBytes})
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.group.Go(s.pump)
@@ -234,10 +240,12 @@ func (s *Store) Close() error {
 
 func (s *Store) open(ctx context.Context) error {
 	s.mu.Lock()
-	closing := s.closing
-	s.mu.Unlock()
-	if closing {
+	defer s.mu.Unlock()
+	switch {
+	case s.closing:
 		return store.ErrClosed
+	case s.lost != nil:
+		return s.lost
 	}
 	return ctx.Err()
 }

@@ -2,17 +2,21 @@ package etcd
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"sampan/store"
 )
 
-// meta is the value of the meta key. A store that nothing was restored into has none.
+// meta is the value of the meta key.
 type meta struct {
+	// ID is random, and another one for each store that was made or restored.
+	ID string `json:"id"`
 	// Offset is added to etcd's revisions.
 	Offset int64 `json:"offset"`
 	// Begin is the revision that the history begins with.
@@ -20,27 +24,46 @@ type meta struct {
 	// Restoring says that a restore has begun and not finished.
 	Restoring bool `json:"restoring,omitempty"`
 
-	revision int64 // the modification revision of the key, 0 if it is not there
+	revision int64  // the modification revision of the key, 0 if it is not there
+	value    string // as it is in etcd
 }
 
 func metaKeyOf(name string) string { return rootOf(name) + ".meta" }
 
-// readMeta also returns etcd's newest revision.
-func readMeta(ctx context.Context, client *clientv3.Client, opts Options) (meta, int64, error) {
+// readMeta also returns the head of etcd's answer, which has its newest revision.
+func readMeta(ctx context.Context, client *clientv3.Client, opts Options) (meta, *etcdserverpb.ResponseHeader, error) {
 	limited, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	resp, err := client.Get(limited, metaKeyOf(opts.Name))
 	if err != nil {
-		return meta{}, 0, explain(ctx, opts, fmt.Sprintf("open store %q", opts.Name), err)
+		return meta{}, nil, explain(ctx, opts, fmt.Sprintf("open store %q", opts.Name), err)
 	}
 	var m meta
 	if len(resp.Kvs) > 0 {
 		if err := json.Unmarshal(resp.Kvs[0].Value, &m); err != nil {
-			return meta{}, 0, fmt.Errorf("open store %q in etcd at %s: its key %s is damaged: %w", opts.Name, members(opts), metaKeyOf(opts.Name), err)
+			return meta{}, nil, fmt.Errorf("open store %q in etcd at %s: its key %s is damaged: %w", opts.Name, members(opts), metaKeyOf(opts.Name), err)
 		}
-		m.revision = resp.Kvs[0].ModRevision
+		m.revision, m.value = resp.Kvs[0].ModRevision, string(resp.Kvs[0].Value)
 	}
-	return m, resp.Header.Revision, nil
+	return m, resp.Header, nil
+}
+
+// openMeta is readMeta of a store that is there afterwards, if it was not before.
+func openMeta(ctx context.Context, client *clientv3.Client, opts Options) (meta, *etcdserverpb.ResponseHeader, error) {
+	m, head, err := readMeta(ctx, client, opts)
+	if err != nil || m.ID != "" {
+		return m, head, err
+	}
+	limited, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	metaKey := metaKeyOf(opts.Name)
+	m.ID = rand.Text()
+	if _, err := client.Txn(limited).
+		If(clientv3.Compare(clientv3.ModRevision(metaKey), "=", m.revision)).
+		Then(clientv3.OpPut(metaKey, m.encode())).Commit(); err != nil {
+		return meta{}, nil, explain(ctx, opts, fmt.Sprintf("open store %q", opts.Name), err)
+	}
+	return readMeta(ctx, client, opts) // what this one wrote, or another server that was faster
 }
 
 func (m meta) encode() string {
@@ -72,12 +95,13 @@ func Restore(ctx context.Context, opts Options, revision int64) (*Store, error) 
 }
 
 func beginRestore(ctx context.Context, client *clientv3.Client, opts Options, revision int64) error {
-	old, now, err := readMeta(ctx, client, opts)
+	old, head, err := readMeta(ctx, client, opts)
 	if err != nil {
 		return err
 	}
+	now := head.Revision
 	// The transaction below takes the next revision of etcd, and with it one that nobody has seen yet.
-	begin := meta{Offset: max(revision-now, 0), Begin: max(revision, now) + 1, Restoring: true}
+	begin := meta{ID: rand.Text(), Offset: max(revision-now, 0), Begin: max(revision, now) + 1, Restoring: true}
 	limited, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	what := fmt.Sprintf("begin to restore into store %q", opts.Name)

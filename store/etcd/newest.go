@@ -2,7 +2,6 @@ package etcd
 
 import (
 	"context"
-	"errors"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -21,23 +20,23 @@ func tipKeyOf(name string) string { return rootOf(name) + ".tip" }
 
 // lookAtHead reads the keys of the head.
 func (s *Store) lookAtHead() clientv3.Op {
-	return clientv3.OpGet(s.root+headBegin, clientv3.WithRange(s.root+headEnd), clientv3.WithKeysOnly())
+	return clientv3.OpGet(s.root+headBegin, clientv3.WithRange(s.root+headEnd))
 }
 
 // readHead returns etcd's revision of the newest transaction, 0 if there was none, or says that the store is not the
 // one any more that was opened.
 func (s *Store) readHead(kvs []*mvccpb.KeyValue) (tip int64, err error) {
-	var meta int64
+	var meta string
 	for _, kv := range kvs {
 		switch string(kv.Key) {
 		case metaKeyOf(s.opts.Name):
-			meta = kv.ModRevision
+			meta = string(kv.Value)
 		case tipKeyOf(s.opts.Name):
 			tip = kv.ModRevision
 		}
 	}
-	if meta != s.meta.revision {
-		return 0, errors.New("a backup was restored into the store since it was opened: restart the server")
+	if meta != s.meta.value {
+		return 0, s.lose(errReplaced)
 	}
 	return tip, nil
 }
@@ -45,6 +44,9 @@ func (s *Store) readHead(kvs []*mvccpb.KeyValue) (tip int64, err error) {
 // CatchUp implements store.Store. Those who call it while one question for the tip is on its way share the next one:
 // an answer is only good for who came before the question.
 func (s *Store) CatchUp(ctx context.Context) error {
+	if err := s.open(ctx); err != nil {
+		return err
+	}
 	limited, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	a, err := s.newest()
@@ -112,8 +114,12 @@ func (s *Store) answer() {
 func (s *Store) readTip() (int64, error) {
 	ctx, cancel := context.WithTimeout(s.ctx, callTimeout)
 	defer cancel()
+	before := s.seen.Load()
 	resp, err := s.client.Do(ctx, s.lookAtHead())
 	if err != nil {
+		return 0, err
+	}
+	if err := s.saw(resp.Get().Header, before); err != nil {
 		return 0, err
 	}
 	return s.readHead(resp.Get().Kvs)

@@ -22,7 +22,11 @@ func (s *Store) Get(ctx context.Context, key string) (store.Record, error) {
 	}
 	limited, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
+	before := s.seen.Load()
 	resp, err := s.client.Get(limited, s.root+key)
+	if err == nil {
+		err = s.saw(resp.Header, before)
+	}
 	if err != nil {
 		return store.Record{}, s.failure(ctx, "get "+key, err)
 	}
@@ -99,7 +103,12 @@ func (s *Store) pages(ctx context.Context, prefix string, opts store.ListOptions
 func (s *Store) page(ctx context.Context, from string, with []clientv3.OpOption) (*clientv3.GetResponse, error) {
 	limited, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	return s.client.Get(limited, from, with...)
+	before := s.seen.Load()
+	resp, err := s.client.Get(limited, from, with...)
+	if err == nil {
+		err = s.saw(resp.Header, before)
+	}
+	return resp, err
 }
 
 // Events implements store.Store. History from before the store was opened counts as compacted.

@@ -57,11 +57,13 @@ func (s *Store) follow(at *int64) error {
 			return err
 		}
 		if resp.IsProgressNotify() {
+			s.note(resp.Header.Revision)
 			*at = max(*at, resp.Header.Revision)
 			continue
 		}
 		if events := s.translate(resp.Events, *at, s.hint); len(events) > 0 {
 			last := events[len(events)-1].Revision
+			s.note(s.toEtcd(last))
 			s.log.Append(last, events)
 			*at = s.toEtcd(last)
 			select {
@@ -77,7 +79,11 @@ func (s *Store) follow(at *int64) error {
 func (s *Store) skip(ctx context.Context, at *int64) error {
 	limited, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
+	before := s.seen.Load()
 	resp, err := s.client.Get(limited, s.root+"/", clientv3.WithCountOnly())
+	if err == nil {
+		err = s.saw(resp.Header, before)
+	}
 	if err != nil {
 		return s.failure(ctx, "read the newest revision", err)
 	}

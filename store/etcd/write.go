@@ -32,7 +32,7 @@ func (f *flight) hintOf(key string) any {
 
 // Apply implements store.Store. If ctx ends while the write is under way, its outcome is unknown.
 func (s *Store) Apply(ctx context.Context, writes ...store.Write) (int64, error) {
-	if err := ctx.Err(); err != nil {
+	if err := s.open(ctx); err != nil {
 		return 0, err
 	}
 	if err := store.CheckWrites(writes); err != nil {
@@ -77,7 +77,7 @@ func (s *Store) Apply(ctx context.Context, writes ...store.Write) (int64, error)
 // transact sends the writes as one transaction. revision is etcd's: that of the transaction, or for a conflict one at
 // which what was in the way was done.
 func (s *Store) transact(ctx context.Context, writes []store.Write) (changed bool, revision int64, err error) {
-	conditions := []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(metaKeyOf(s.opts.Name)), "=", s.meta.revision)}
+	conditions := []clientv3.Cmp{clientv3.Compare(clientv3.Value(metaKeyOf(s.opts.Name)), "=", s.meta.value)}
 	actions := make([]clientv3.Op, 0, len(writes)+1)
 	looks := []clientv3.Op{s.lookAtHead()}
 	var absent []clientv3.Cmp // holds if the deletions of what may be gone already change nothing
@@ -100,12 +100,20 @@ func (s *Store) transact(ctx context.Context, writes []store.Write) (changed boo
 	if len(absent) == len(writes) {
 		actions = []clientv3.Op{clientv3.OpTxn(absent, nil, actions)}
 	}
+	before := s.seen.Load()
 	resp, err := s.client.Txn(ctx).If(conditions...).Then(actions...).Else(looks...).Commit()
 	if err != nil {
 		return false, 0, err
 	}
+	changed = resp.Succeeded && (len(absent) < len(writes) || !resp.Responses[0].GetResponseTxn().Succeeded)
+	atLeast := before
+	if changed {
+		atLeast++ // it has a revision of its own
+	}
+	if err := s.saw(resp.Header, atLeast); err != nil {
+		return false, 0, err
+	}
 	if resp.Succeeded {
-		changed = len(absent) < len(writes) || !resp.Responses[0].GetResponseTxn().Succeeded
 		return changed, resp.Header.Revision, nil
 	}
 	tip, err := s.readHead(resp.Responses[0].GetResponseRange().Kvs)

@@ -16,6 +16,7 @@ import (
 // Server is a running etcd.
 type Server struct {
 	Endpoint string // HOST:PORT
+	Data     string // its folder; to be changed between Kill and Run only
 
 	args   []string
 	cmd    *exec.Cmd
@@ -42,10 +43,10 @@ func Start(t testing.TB, scheme string, more ...string) *Server {
 		t.Skip("needs etcd: apt-get install etcd-server")
 	}
 	free := freeAddresses(t, 2)
-	s := &Server{Endpoint: free[0]}
+	s := &Server{Endpoint: free[0], Data: dataDir(t)}
 	client, peer := scheme+"://"+free[0], "http://"+free[1]
 	s.args = append([]string{
-		"--name=test", "--data-dir=" + dataDir(t), "--log-level=error",
+		"--name=test", "--data-dir=" + s.Data, "--log-level=error",
 		"--listen-client-urls=" + client, "--advertise-client-urls=" + client,
 		"--listen-peer-urls=" + peer, "--initial-advertise-peer-urls=" + peer, "--initial-cluster=test=" + peer,
 	}, more...)

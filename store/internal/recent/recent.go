@@ -34,7 +34,7 @@ type Log struct {
 	hold     int64         // events after this revision stay, whatever the limits say
 	revision int64         // newest
 	wake     chan struct{} // closed and replaced by each append while someone waits; nil when nobody does
-	closed   bool
+	closed   error         // what waiters get once the store is closed, or has failed
 }
 
 // New returns a log of a store whose newest revision is revision.
@@ -147,13 +147,13 @@ func Cut(events []store.Event, limit int) int {
 	return end
 }
 
-// Wait returns nil once there is something after the revision, store.ErrClosed after Close, or ctx's error.
+// Wait returns nil once there is something after the revision, store.ErrClosed after Close, the error of Fail, or ctx's.
 func (l *Log) Wait(ctx context.Context, after int64) error {
 	for {
 		l.mu.Lock()
-		if l.closed {
+		if err := l.closed; err != nil {
 			l.mu.Unlock()
-			return store.ErrClosed
+			return err
 		}
 		if l.revision > after {
 			l.mu.Unlock()
@@ -180,10 +180,13 @@ func (l *Log) Revision() int64 {
 }
 
 // Close makes waiters, those there are and those to come, return store.ErrClosed.
-func (l *Log) Close() {
+func (l *Log) Close() { l.Fail(store.ErrClosed) }
+
+// Fail is Close with another error.
+func (l *Log) Fail(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.closed = true
+	l.closed = err
 	if l.wake != nil {
 		close(l.wake)
 		l.wake = nil
