@@ -17,17 +17,15 @@ const attachPatience = 5 * time.Second
 
 // logFile is a container's log in CRI's format: time, stream, F or P, text.
 type logFile struct {
-	path   string
-	gaveUp chan struct{}
+	path string
 
 	mu      sync.Mutex // guards what follows
 	file    *os.File   // nil: no log is kept
 	clients [2][]*os.File
-	given   bool
 }
 
 func openLog(path string) (*logFile, string) {
-	l := &logFile{path: path, gaveUp: make(chan struct{})}
+	l := &logFile{path: path}
 	return l, l.reopen()
 }
 
@@ -61,16 +59,6 @@ func (l *logFile) close() {
 			f.Close()
 		}
 		l.clients[i] = nil
-	}
-}
-
-// giveUp says that the output's end is not waited for any longer.
-func (l *logFile) giveUp() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !l.given {
-		l.given = true
-		close(l.gaveUp)
 	}
 }
 

@@ -1,12 +1,16 @@
 package main
 
 import (
+	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 )
 
@@ -76,6 +80,101 @@ func TestLogHoldsWhatWasPrinted(t *testing.T) {
 			t.Fatalf("a piece of %d bytes", longest)
 		}
 	})
+}
+
+// ending is a container that has printed something and ended, while another process can still print to its output.
+type ending struct {
+	*container
+	look chan time.Time // makes its end look again what is left
+	told chan struct{}  // closed when its end is told
+}
+
+func newEnding(t *testing.T, l *logFile, printed string) *ending {
+	t.Helper()
+	r, w, problem := pipe()
+	if problem != "" {
+		t.Fatal(problem)
+	}
+	t.Cleanup(func() { w.Close(); r.Close() })
+	if _, err := w.WriteString(printed); err != nil {
+		t.Fatal(err)
+	}
+	return &ending{&container{log: l, outputs: []*output{{file: r}}, drained: make(chan struct{})}, make(chan time.Time), make(chan struct{})}
+}
+
+func (e *ending) end() {
+	go func() {
+		defer close(e.told)
+		e.awaitLog(func() <-chan time.Time { return e.look })
+	}()
+}
+
+// looks makes it look again and reports whether it does not tell its end then.
+func (e *ending) looks() (waits bool) {
+	for range 2 { // it takes the second when it is done with the first
+		select {
+		case e.look <- time.Time{}:
+		case <-e.told:
+			return false
+		}
+	}
+	return true
+}
+
+// The disk is a pipe that is full until the test reads it.
+func TestEndIsToldWhenAllThatWasPrintedIsLoggedHoweverSlowTheDiskIs(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	disk, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer disk.Close()
+	capacity, err := unix.FcntlInt(disk.Fd(), unix.F_GETPIPE_SZ, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := disk.Write(make([]byte, capacity)); err != nil {
+		t.Fatal(err)
+	}
+	l, problem := openLog(path)
+	if problem != "" {
+		t.Fatal(problem)
+	}
+	defer l.close()
+	e := newEnding(t, l, "last words\n")
+	e.end()
+	if !e.looks() {
+		t.Fatal("its end was told before its output was read")
+	}
+	go e.copyOutput()
+	for e.outputs[0].read.Load() == 0 {
+		runtime.Gosched()
+	}
+	if !e.looks() {
+		t.Fatal("its end was told before its output was logged")
+	}
+	text := make([]byte, capacity+len("2026-01-01T00:00:00.000000000Z stdout F last words\n"))
+	if _, err := io.ReadFull(disk, text); err != nil || !strings.HasSuffix(string(text), "stdout F last words\n") {
+		t.Errorf("%q, %v", text[capacity:], err)
+	}
+	for e.looks() { // until what is on the disk is counted too
+	}
+}
+
+func TestEndOfAContainerIsToldWhileAnotherPrintsToItsOutput(t *testing.T) {
+	e := newEnding(t, nil, "what another prints")
+	e.end()
+	if !e.looks() {
+		t.Fatal("its end was told before its output was read")
+	}
+	for _, n := range []*atomic.Int64{&e.outputs[0].read, &e.outputs[0].logged} {
+		n.Add(leftMax + 1)
+	}
+	for e.looks() {
+	}
 }
 
 func TestOOMKillIsReadFromEitherCgroupVersion(t *testing.T) {

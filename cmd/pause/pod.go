@@ -35,8 +35,9 @@ type container struct {
 	once    bool     // stdin is closed after its first client
 	console *os.File
 	oomFile string
+	outputs []*output
 	gone    chan struct{} // closed at its end
-	drained chan struct{} // closed when both outputs are at their end
+	drained chan struct{} // closed when all outputs are at their end
 }
 
 func newPod(exits string) *pod {
@@ -210,11 +211,14 @@ func (p *pod) start(id, bundle, logPath, flags, oomFile, ocirun string) (int, in
 		c.stdin = c.console
 		stdio.outputs = append(stdio.outputs, c.console)
 	}
+	for _, f := range stdio.outputs {
+		c.outputs = append(c.outputs, &output{file: f})
+	}
 	p.mu.Lock()
 	p.containers[id] = c
 	end := p.claim(pid)
 	p.mu.Unlock()
-	go c.copyOutput(stdio.outputs)
+	go c.copyOutput()
 	go p.wait(id, c, end)
 	return pid, at, ""
 }
@@ -223,14 +227,7 @@ func (p *pod) start(id, bundle, logPath, flags, oomFile, ocirun string) (int, in
 func (p *pod) wait(id string, c *container, end <-chan unix.WaitStatus) {
 	ws := <-end
 	at := time.Now().UnixNano()
-	// All that it printed must be in its log when its end is told. Processes that share its PID namespace
-	// may hold its output open for longer; those are not waited for.
-	timer := time.AfterFunc(500*time.Millisecond, func() { c.log.giveUp() })
-	select {
-	case <-c.drained:
-	case <-c.log.gaveUp:
-	}
-	timer.Stop()
+	c.awaitLog(func() <-chan time.Time { return time.After(500 * time.Millisecond) })
 	code := ws.ExitStatus()
 	if ws.Signaled() {
 		code = 128 + int(ws.Signal())
