@@ -7,6 +7,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"reflect"
 	"strings"
 	"time"
 
@@ -177,6 +178,9 @@ func decodeProtoBody(data []byte, want schema.GroupVersionKind, obj runtime.Obje
 	m, ok := obj.(protoMessage)
 	if !ok {
 		return cannotHandle(sent, want, fmt.Errorf("%T has no protobuf form", obj))
+	}
+	if err := patch.CheckProtoItems(u.Raw, reflect.TypeOf(obj), patch.ItemsMax); err != nil {
+		return err
 	}
 	if err := m.Unmarshal(u.Raw); err != nil {
 		return cannotHandle(sent, want, err)

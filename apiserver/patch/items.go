@@ -20,10 +20,14 @@ func CheckItems(data []byte, max int) error {
 	if len(data) <= 2*max { // an item and its comma are two bytes at least
 		return nil
 	}
-	if n := items(data); n > max {
-		return apierrors.NewRequestEntityTooLargeError(fmt.Sprintf("the lists in it have %d items, at most %d are allowed", n, max))
+	return tooMany(items(data), max)
+}
+
+func tooMany(n, max int) error {
+	if n <= max {
+		return nil
 	}
-	return nil
+	return apierrors.NewRequestEntityTooLargeError(fmt.Sprintf("the lists in it have %d items, at most %d are allowed", n, max))
 }
 
 // items returns how many commas stand directly in lists of JSON: one less for each list than it has items.
