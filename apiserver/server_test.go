@@ -2,71 +2,41 @@ package apiserver_test
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net/http/httptest"
-	"net/netip"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
 	"sampan/apiserver"
-	"sampan/apiserver/admit"
+	"sampan/apiserver/apiservertest"
 	"sampan/apiserver/auth"
 	"sampan/client"
-	"sampan/kind/registry"
 	"sampan/store"
-	"sampan/store/memory"
 )
 
 var _ client.Client = (*apiserver.Local)(nil)
 
 func everyone(auth.Attributes) (bool, string) { return true, "" }
 
-func masters() auth.User { return auth.User{Name: "admin", Groups: []string{auth.GroupMasters}} }
+func masters() auth.User { return apiservertest.Admin() }
 
-// newServer returns a server over a store, with its namespaces.
+// newServer returns a server over a store, on which everybody may do everything.
 func newServer(t testing.TB, st store.Store, change ...func(*apiserver.Config)) *apiserver.Server {
 	t.Helper()
-	var uids atomic.Int64
-	cfg := apiserver.Config{
-		Store:       st,
-		Kinds:       registry.New(),
-		Admission:   admit.Default(admit.Config{}),
-		Authorizer:  everyone,
-		Now:         time.Now,
-		NewUID:      func() types.UID { return types.UID(fmt.Sprintf("uid-%d", uids.Add(1))) },
-		Random:      rand.NewPCG(1, 2),
-		ServiceCIDR: netip.MustParsePrefix("10.96.0.0/16"),
-		Log:         slog.New(slog.NewTextHandler(t.Output(), nil)),
-	}
-	for _, c := range change {
-		c(&cfg)
-	}
-	s, err := apiserver.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Bootstrap(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	return s
+	return apiservertest.New(t, st, append([]func(*apiserver.Config){anything}, change...)...)
 }
 
-// newMemory returns a server over an empty store in memory.
+// newMemory returns one over an empty store in memory.
 func newMemory(t testing.TB, change ...func(*apiserver.Config)) *apiserver.Server {
 	t.Helper()
-	st := memory.New()
-	t.Cleanup(func() { st.Close() })
-	return newServer(t, st, change...)
+	return apiservertest.NewMemory(t, append([]func(*apiserver.Config){anything}, change...)...)
 }
+
+func anything(cfg *apiserver.Config) { cfg.Authorizer = everyone }
 
 // listen serves a server over TLS and HTTP/2, and returns how to reach it.
 func listen(t testing.TB, s *apiserver.Server) *rest.Config {

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
-	"net/netip"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -16,16 +14,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"sampan/apiserver"
-	"sampan/apiserver/admit"
+	"sampan/apiserver/apiservertest"
 	"sampan/apiserver/auth"
 	"sampan/client"
 	"sampan/election"
 	"sampan/kind"
-	"sampan/kind/registry"
-	"sampan/store/memory"
 	"sampan/view"
 )
 
@@ -71,21 +66,7 @@ type town struct {
 // elect runs a story of candidates in virtual time.
 func elect(t *testing.T, n int, story func(w *town)) {
 	synctest.Test(t, func(t *testing.T) {
-		st := memory.New()
-		defer st.Close()
-		var uids atomic.Int64
-		server, err := apiserver.New(apiserver.Config{
-			Store: st, Kinds: registry.New(), Admission: admit.Default(admit.Config{}), Now: time.Now,
-			NewUID: func() types.UID { return types.UID(fmt.Sprintf("uid-%d", uids.Add(1))) },
-			Random: rand.NewPCG(1, 2), ServiceCIDR: netip.MustParsePrefix("10.96.0.0/16"),
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := server.Bootstrap(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		w := &town{t: t, began: time.Now(), server: server}
+		w := &town{t: t, began: time.Now(), server: apiservertest.NewMemory(t)}
 		for i := range n {
 			w.join(fmt.Sprintf("c%d", i))
 		}

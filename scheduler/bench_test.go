@@ -4,25 +4,19 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
-	"net/netip"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"sampan/apiserver"
-	"sampan/apiserver/auth"
+	"sampan/apiserver/apiservertest"
 	"sampan/client/events"
 	"sampan/kind"
-	"sampan/kind/registry"
 	"sampan/scheduler"
-	"sampan/store/memory"
 	"sampan/view"
 )
 
@@ -33,21 +27,8 @@ func (noEvents) Record(events.Event) {}
 // BenchmarkBoundPods measures plain pods from waiting to bound, on 5,000 nodes, with the real API server over a store
 // in memory: everything but the disk.
 func BenchmarkBoundPods(b *testing.B) {
-	st := memory.New()
-	defer st.Close()
-	var uids atomic.Int64
-	server, err := apiserver.New(apiserver.Config{
-		Store: st, Kinds: registry.New(), Now: time.Now,
-		NewUID: func() types.UID { return types.UID(fmt.Sprintf("uid-%d", uids.Add(1))) },
-		Random: rand.NewPCG(1, 2), ServiceCIDR: netip.MustParsePrefix("10.96.0.0/16"),
-	})
-	if err != nil {
-		b.Fatal(err)
-	}
-	if err := server.Bootstrap(b.Context()); err != nil {
-		b.Fatal(err)
-	}
-	c := server.Client(auth.User{Name: "admin", Groups: []string{auth.GroupMasters}})
+	server := apiservertest.NewMemory(b, func(cfg *apiserver.Config) { cfg.Admission = nil })
+	c := server.Client(apiservertest.Admin())
 	create := func(obj kind.Object) {
 		if _, err := c.Create(b.Context(), obj, metav1.CreateOptions{}); err != nil {
 			b.Fatal(err)

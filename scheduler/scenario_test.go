@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
-	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -20,18 +18,14 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"sampan/apiserver"
-	"sampan/apiserver/admit"
-	"sampan/apiserver/auth"
+	"sampan/apiserver/apiservertest"
 	"sampan/client"
 	"sampan/client/events"
 	"sampan/controller"
 	"sampan/controller/volume"
 	"sampan/kind"
-	"sampan/kind/registry"
 	"sampan/plan"
 	"sampan/scheduler"
-	"sampan/store/memory"
 	"sampan/view"
 )
 
@@ -63,21 +57,7 @@ func (s *seen) has(event string) bool {
 // run runs a story in a bubble; wrap may stand between the scheduler and the API server.
 func run(t *testing.T, wrap func(client.Client) client.Client, story func(b *bubble)) {
 	synctest.Test(t, func(t *testing.T) {
-		st := memory.New()
-		defer st.Close()
-		var uids atomic.Int64
-		server, err := apiserver.New(apiserver.Config{
-			Store: st, Kinds: registry.New(), Admission: admit.Default(admit.Config{}), Now: time.Now,
-			NewUID: func() types.UID { return types.UID(fmt.Sprintf("uid-%d", uids.Add(1))) },
-			Random: rand.NewPCG(1, 2), ServiceCIDR: netip.MustParsePrefix("10.96.0.0/16"),
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		c := server.Client(auth.User{Name: "admin", Groups: []string{auth.GroupMasters}})
-		if err := server.Bootstrap(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		c := apiservertest.NewMemory(t).Client(apiservertest.Admin())
 		b := &bubble{t: t, Client: c, events: new(seen)}
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup

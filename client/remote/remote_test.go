@@ -7,24 +7,21 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"sampan/apiserver"
-	"sampan/apiserver/admit"
+	"sampan/apiserver/apiservertest"
 	"sampan/apiserver/auth"
 	"sampan/client"
 	"sampan/client/clienttest"
@@ -44,26 +41,10 @@ var (
 
 func newServer(t *testing.T, st store.Store, change ...func(*apiserver.Config)) *apiserver.Server {
 	t.Helper()
-	var uids atomic.Int64
-	cfg := apiserver.Config{
-		Store: st, Kinds: registry.New(), Admission: admit.Default(admit.Config{}),
-		Authorizer: func(auth.Attributes) (bool, string) { return true, "" },
-		Now:        time.Now,
-		NewUID:     func() types.UID { return types.UID(fmt.Sprintf("uid-%d", uids.Add(1))) },
-		Random:     rand.NewPCG(1, 2), ServiceCIDR: netip.MustParsePrefix("10.96.0.0/16"),
-		Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	everyone := func(cfg *apiserver.Config) {
+		cfg.Authorizer = func(auth.Attributes) (bool, string) { return true, "" }
 	}
-	for _, c := range change {
-		c(&cfg)
-	}
-	s, err := apiserver.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Bootstrap(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	return s
+	return apiservertest.New(t, st, append([]func(*apiserver.Config){everyone}, change...)...)
 }
 
 func newMemory(t *testing.T) *memory.Store {

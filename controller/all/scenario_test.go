@@ -2,12 +2,8 @@ package all_test
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
-	"math/rand/v2"
-	"net/netip"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,18 +13,14 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
-	"sampan/apiserver"
-	"sampan/apiserver/admit"
-	"sampan/apiserver/auth"
+	"sampan/apiserver/apiservertest"
 	"sampan/client"
 	"sampan/controller"
 	"sampan/controller/all"
 	"sampan/controller/volume"
 	"sampan/kind"
 	"sampan/kind/registry"
-	"sampan/store/memory"
 	"sampan/view"
 )
 
@@ -40,25 +32,10 @@ type bubble struct {
 
 func run(t *testing.T, story func(b *bubble)) {
 	synctest.Test(t, func(t *testing.T) {
-		st := memory.New()
-		defer st.Close()
-		var uids atomic.Int64
-		kinds := registry.New()
-		server, err := apiserver.New(apiserver.Config{
-			Store: st, Kinds: kinds, Admission: admit.Default(admit.Config{}), Now: time.Now,
-			NewUID: func() types.UID { return types.UID(fmt.Sprintf("uid-%d", uids.Add(1))) },
-			Random: rand.NewPCG(1, 2), ServiceCIDR: netip.MustParsePrefix("10.96.0.0/16"),
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := server.Bootstrap(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		c := server.Client(auth.User{Name: "admin", Groups: []string{auth.GroupMasters}})
+		c := apiservertest.NewMemory(t).Client(apiservertest.Admin())
 		runner := controller.New(controller.Config{
 			Client: c, Now: time.Now, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
-			Controllers: all.All(all.Config{Kinds: kinds, CABundle: []byte("PEM"), Volume: volume.Config{Root: "/vol"}}),
+			Controllers: all.All(all.Config{Kinds: registry.New(), CABundle: []byte("PEM"), Volume: volume.Config{Root: "/vol"}}),
 		})
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup

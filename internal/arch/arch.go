@@ -69,6 +69,7 @@ const Rules = `
 	podruntime < podruntime/podruntimetest, image;
 
 	# Those who assemble.
+	apiserver, store/*, kind/registry < apiserver/apiservertest;
 	controller/pods, view < sim/check;
 	view, plan < sim/*;
 	apiserver, store/*, kind/registry, controller, controller/all, scheduler, node, sim/check, sim/* < sim;
