@@ -10,9 +10,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
-	"sync"
 	"syscall"
-	"time"
 
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
@@ -57,13 +55,9 @@ func (d *Driver) Exec(ctx context.Context, c podruntime.ContainerRef, e podrunti
 	if err != nil {
 		return -1, err
 	}
-	// The output may be held open by a process that the command left running; that is not waited for.
-	pipes.drain(ctx)
+	pipes.outputs.drain(ctx)
 	return code, nil
 }
-
-// drainPatience is how long output is waited for after the process has ended.
-const drainPatience = 500 * time.Millisecond
 
 func awaitExit(ctx context.Context, conn *net.UnixConn) (int, error) {
 	m, err := receive(conn)
@@ -80,7 +74,7 @@ func awaitExit(ctx context.Context, conn *net.UnixConn) (int, error) {
 type pipes struct {
 	theirs  [3]*os.File
 	ours    [3]*os.File
-	outputs sync.WaitGroup
+	outputs outputs
 }
 
 func newPipes(s podruntime.Streams) (*pipes, error) {
@@ -151,26 +145,8 @@ func (p *pipes) copy(s podruntime.Streams) {
 	}
 	for i, w := range []io.Writer{s.Stdout, s.Stderr} {
 		if r := p.ours[i+1]; r != nil {
-			p.outputs.Go(func() { _, _ = io.Copy(w, r) })
+			p.outputs.copy(w, r)
 		}
-	}
-}
-
-func (p *pipes) drain(ctx context.Context) {
-	deadline := time.Now().Add(drainPatience)
-	for _, r := range p.ours[1:] {
-		if r != nil {
-			_ = r.SetReadDeadline(deadline)
-		}
-	}
-	done := make(chan struct{})
-	go func() {
-		p.outputs.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-	case <-ctx.Done():
 	}
 }
 
@@ -196,15 +172,11 @@ func (d *Driver) execTTY(ctx context.Context, conn *net.UnixConn, c podruntime.C
 	if e.Stdin != nil {
 		go func() { _, _ = io.Copy(console, e.Stdin) }()
 	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		out := e.Stdout
-		if out == nil {
-			out = io.Discard
-		}
-		_, _ = io.Copy(out, console) // ends with EIO when nobody has the terminal open
-	}()
+	var outputs outputs
+	if e.Stdout == nil {
+		e.Stdout = io.Discard
+	}
+	outputs.copy(e.Stdout, console) // ends with EIO when nobody has the terminal open
 	stopResize := make(chan struct{})
 	defer close(stopResize)
 	go resize(console, e.Resize, stopResize)
@@ -212,11 +184,7 @@ func (d *Driver) execTTY(ctx context.Context, conn *net.UnixConn, c podruntime.C
 	if err != nil {
 		return -1, err
 	}
-	_ = console.SetReadDeadline(time.Now().Add(drainPatience))
-	select {
-	case <-done:
-	case <-ctx.Done():
-	}
+	outputs.drain(ctx)
 	return code, nil
 }
 
@@ -309,7 +277,7 @@ func (d *Driver) Attach(ctx context.Context, c podruntime.ContainerRef, s podrun
 	if _, err := receive(conn); err != nil {
 		return lost(ctx, "attach", err)
 	}
-	pipes.drain(ctx)
+	pipes.outputs.drain(ctx)
 	return nil
 }
 
