@@ -76,7 +76,10 @@ spec:
 		}
 	}
 
-	m.kubectl("create", "namespace", "small")
+	for _, namespace := range []string{"small", "strict"} {
+		m.kubectl("create", "namespace", namespace)
+		m.kubectl("wait", "--for=create", "serviceaccount/default", "-n", namespace, "--timeout=60s")
+	}
 	expect("created", "create", "quota", "q", "-n", "small", "--hard=pods=1,requests.cpu=500m,count/deployments.apps=1,configmaps=5")
 	expect("requests.cpu            0     500m", "describe", "quota", "q", "-n", "small")
 	refused(`pods "a" is forbidden: failed quota: q: must specify requests.cpu for: c`, pod("small", "a", ""))
@@ -102,7 +105,6 @@ spec:
 	expect("pods                    0     1", "describe", "quota", "q", "-n", "small")
 	m.apply(pod("small", "b", ""))
 
-	m.kubectl("create", "namespace", "strict")
 	m.kubectl("label", "namespace", "strict", "pod-security.kubernetes.io/enforce=baseline", "pod-security.kubernetes.io/warn=restricted")
 	refused(`pods "a" is forbidden: violates PodSecurity "baseline:latest": privileged (container "c" must not set securityContext.privileged=true)`,
 		pod("strict", "a", `, securityContext: {privileged: true}`))

@@ -95,6 +95,7 @@ func releaseLives(h, k *tool, chart, mode string) {
 	h.says("Rollback to 1", "history", "boat")
 
 	h.says(`release "boat" uninstalled`, "uninstall", "boat", "--wait", "--timeout=60s")
+	k.says("", "wait", "--for=delete", "replicasets", "--all", "--timeout=60s") // helm waits for what it has made itself
 	k.says("No resources found", "get", "deployments,replicasets,services,secrets")
 	h.fails(1, "release: not found", "history", "boat")
 }
