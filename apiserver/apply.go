@@ -78,7 +78,7 @@ func (s *Server) applyNew(ctx context.Context, r request, wanted *unstructured.U
 	if err := checkNamed(r, obj); err != nil {
 		return nil, err
 	}
-	return s.create(ctx, r, obj, metav1.CreateOptions{DryRun: opts.DryRun, FieldManager: opts.FieldManager})
+	return s.create(ctx, r, withoutRevision(obj), metav1.CreateOptions{DryRun: opts.DryRun, FieldManager: opts.FieldManager})
 }
 
 // mergedInto returns cur as it is after an apply.

@@ -56,7 +56,7 @@ func (s *Server) bind(ctx context.Context, r request, b binding) error {
 		pod := cur.(*corev1.Pod)
 		switch {
 		case b.uid != "" && b.uid != pod.UID:
-			return nil, r.conflict(fmt.Sprintf("Precondition failed: UID in precondition: %v, UID in object meta: %v", b.uid, pod.UID))
+			return nil, r.wrongUID(b.uid, pod.UID)
 		case pod.DeletionTimestamp != nil:
 			return nil, bindConflict(r, fmt.Errorf("pod %s is being deleted, cannot be assigned to a host", pod.Name))
 		case pod.Spec.NodeName != "":

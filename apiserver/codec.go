@@ -131,6 +131,13 @@ func withRevision(obj kind.Object, revision int64) kind.Object {
 	return c
 }
 
+// withoutRevision returns a private copy that says no revision, as new objects do.
+func withoutRevision(obj kind.Object) kind.Object {
+	c := private(obj)
+	c.SetResourceVersion("")
+	return c
+}
+
 // revisionOf returns the revision of a published object.
 func revisionOf(obj kind.Object) int64 {
 	n, _ := strconv.ParseInt(obj.GetResourceVersion(), 10, 64) // written by this package

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"sampan/apiserver/admit"
@@ -51,18 +52,31 @@ func (r request) warning(text string) {
 	}
 }
 
-// checkSame refuses a change that names another object, or another state of it, than the one that is there.
+// checkSame refuses a changed object that names another one, or another state of it, than the one that is there.
 func checkSame(r request, next, cur kind.Object) error {
 	if err := checkNamed(r, next); err != nil {
 		return err
 	}
-	if uid := next.GetUID(); uid != "" && uid != cur.GetUID() {
-		return r.conflict(fmt.Sprintf("Precondition failed: UID in precondition: %v, UID in object meta: %v", uid, cur.GetUID()))
-	}
-	if rv := next.GetResourceVersion(); rv != "" && rv != cur.GetResourceVersion() {
+	return checkRevision(r, next.GetResourceVersion(), cur)
+}
+
+// checkRevision refuses a change that was made from another state than the one that is there. Whether a change may
+// leave out what it was made from depends on the kind.
+func checkRevision(r request, revision string, cur kind.Object) error {
+	switch {
+	case revision == "" && r.kind.RevisionRequired:
+		gr := r.groupResource()
+		return apierrors.NewInvalid(schema.GroupKind{Group: gr.Group, Kind: gr.Resource}, r.key.Name, field.ErrorList{
+			field.Invalid(field.NewPath("metadata", "resourceVersion"), 0, "must be specified for an update")})
+	case revision != "" && revision != cur.GetResourceVersion():
 		return r.conflict(errModified)
 	}
 	return nil
+}
+
+// wrongUID is the conflict of a change that is meant for an object with another UID than the one that is there.
+func (r request) wrongUID(want, have types.UID) error {
+	return r.conflict(fmt.Sprintf("Precondition failed: UID in precondition: %v, UID in object meta: %v", want, have))
 }
 
 func (r request) notFound() error {

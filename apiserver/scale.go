@@ -66,6 +66,9 @@ func (s *Server) modifyScale(ctx context.Context, r request, dry bool, change fu
 		if err := change(shown, next); err != nil {
 			return nil, err
 		}
+		if uid := next.GetUID(); uid != "" && uid != cur.GetUID() {
+			return nil, r.wrongUID(uid, cur.GetUID())
+		}
 		if err := checkSame(r, next, cur); err != nil {
 			return nil, err
 		}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -33,13 +32,16 @@ func (s *Server) put(ctx context.Context, r request, obj kind.Object, opts metav
 	if err := checkNamed(r, obj); err != nil {
 		return nil, false, err
 	}
-	if r.kind.CreateOnUpdate && r.subresource == "" && s.cache.snapshot().Get(r.key) == nil && obj.GetUID() == "" && obj.GetResourceVersion() == "" {
+	if r.kind.CreateOnUpdate && r.subresource == "" && s.cache.snapshot().Get(r.key) == nil {
+		if uid := obj.GetUID(); uid != "" {
+			return nil, false, r.wrongUID(uid, "")
+		}
 		if r.mayCreate != nil {
 			if err := r.mayCreate(); err != nil {
 				return nil, false, err
 			}
 		}
-		result, err := s.create(ctx, r, private(obj), metav1.CreateOptions{DryRun: opts.DryRun})
+		result, err := s.create(ctx, r, withoutRevision(obj), metav1.CreateOptions{DryRun: opts.DryRun})
 		if !apierrors.IsAlreadyExists(err) {
 			return result, true, err
 		}
@@ -47,12 +49,9 @@ func (s *Server) put(ctx context.Context, r request, obj kind.Object, opts metav
 	revision, uid := obj.GetResourceVersion(), obj.GetUID()
 	result, err = s.modify(ctx, r, dry, func(cur kind.Object) (kind.Object, error) {
 		if uid != "" && uid != cur.GetUID() {
-			return nil, r.conflict(fmt.Sprintf("Precondition failed: UID in precondition: %v, UID in object meta: %v", uid, cur.GetUID()))
+			return nil, r.wrongUID(uid, cur.GetUID())
 		}
-		if revision != "" && revision != cur.GetResourceVersion() {
-			return nil, r.conflict(errModified)
-		}
-		return private(obj), nil
+		return private(obj), checkRevision(r, revision, cur)
 	})
 	return result, false, err
 }

@@ -65,6 +65,9 @@ type Kind struct {
 
 	// CreateOnUpdate lets a PUT to a name that does not exist create it (Lease, Endpoints, …).
 	CreateOnUpdate bool
+	// RevisionRequired refuses an update that does not say which resourceVersion it was made from. Without it such
+	// an update replaces whatever is there.
+	RevisionRequired bool
 
 	Status *Status // nil: the kind has no status subresource
 	Scale  *Scale  // nil: the kind has no scale subresource

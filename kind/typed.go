@@ -39,7 +39,9 @@ type Typed[T Object] struct {
 	ValidateUpdate func(obj, old T) field.ErrorList
 	Warnings       func(obj T) []string
 	UpdateWarnings func(obj, old T) []string
-	CreateOnUpdate bool
+
+	CreateOnUpdate   bool
+	RevisionRequired bool
 
 	// Status.PrepareUpdate is given; the generation stays as it was in any case.
 	PrepareStatus  func(obj, old T) // nil: the kind has no status subresource
@@ -94,9 +96,10 @@ func (t Typed[T]) Kind() *Kind {
 		ValidateName:   t.ValidateName,
 		Validate:       func(obj Object) field.ErrorList { return nil },
 		ValidateUpdate: func(obj, old Object) field.ErrorList { return nil },
-		CreateOnUpdate: t.CreateOnUpdate,
 
-		OrphanByDefault: t.OrphanByDefault,
+		CreateOnUpdate:   t.CreateOnUpdate,
+		RevisionRequired: t.RevisionRequired,
+		OrphanByDefault:  t.OrphanByDefault,
 
 		Versions: t.Versions,
 

@@ -18,9 +18,9 @@ import (
 func Lease() *kind.Kind {
 	return kind.Typed[*coordinationv1.Lease]{
 		ID: kind.Leases, Version: coordinationv1.SchemeGroupVersion, Name: "Lease", Singular: "lease",
-		CreateOnUpdate: true,
-		New:            func() *coordinationv1.Lease { return new(coordinationv1.Lease) },
-		NewList:        func() runtime.Object { return new(coordinationv1.LeaseList) },
+		CreateOnUpdate: true, RevisionRequired: true,
+		New:     func() *coordinationv1.Lease { return new(coordinationv1.Lease) },
+		NewList: func() runtime.Object { return new(coordinationv1.LeaseList) },
 
 		PrepareCreate: func(l *coordinationv1.Lease) { dropCoordination(&l.Spec, &coordinationv1.LeaseSpec{}) },
 		PrepareUpdate: func(l, old *coordinationv1.Lease) { dropCoordination(&l.Spec, &old.Spec) },

@@ -19,7 +19,7 @@ import (
 func RuntimeClass() *kind.Kind {
 	return kind.Typed[*nodev1.RuntimeClass]{
 		ID: kind.RuntimeClasses, Version: nodev1.SchemeGroupVersion, Name: "RuntimeClass", Singular: "runtimeclass",
-		Cluster: true,
+		Cluster: true, CreateOnUpdate: true, RevisionRequired: true,
 		New:     func() *nodev1.RuntimeClass { return new(nodev1.RuntimeClass) },
 		NewList: func() runtime.Object { return new(nodev1.RuntimeClassList) },
 

@@ -21,9 +21,9 @@ import (
 func PodDisruptionBudget() *kind.Kind {
 	return kind.Typed[*policyv1.PodDisruptionBudget]{
 		ID: kind.PodDisruptionBudgets, Version: policyv1.SchemeGroupVersion, Name: "PodDisruptionBudget", Singular: "poddisruptionbudget",
-		ShortNames: []string{"pdb"},
-		New:        func() *policyv1.PodDisruptionBudget { return new(policyv1.PodDisruptionBudget) },
-		NewList:    func() runtime.Object { return new(policyv1.PodDisruptionBudgetList) },
+		ShortNames: []string{"pdb"}, RevisionRequired: true,
+		New:     func() *policyv1.PodDisruptionBudget { return new(policyv1.PodDisruptionBudget) },
+		NewList: func() runtime.Object { return new(policyv1.PodDisruptionBudgetList) },
 
 		Counted:       func(b *policyv1.PodDisruptionBudget) any { return &b.Spec },
 		PrepareCreate: func(b *policyv1.PodDisruptionBudget) { b.Status = policyv1.PodDisruptionBudgetStatus{} },

@@ -20,8 +20,9 @@ import (
 func CSIStorageCapacity() *kind.Kind {
 	return kind.Typed[*storagev1.CSIStorageCapacity]{
 		ID: kind.CSIStorageCapacities, Version: storagev1.SchemeGroupVersion, Name: "CSIStorageCapacity", Singular: "csistoragecapacity",
-		New:     func() *storagev1.CSIStorageCapacity { return new(storagev1.CSIStorageCapacity) },
-		NewList: func() runtime.Object { return new(storagev1.CSIStorageCapacityList) },
+		RevisionRequired: true,
+		New:              func() *storagev1.CSIStorageCapacity { return new(storagev1.CSIStorageCapacity) },
+		NewList:          func() runtime.Object { return new(storagev1.CSIStorageCapacityList) },
 
 		Warnings: capacityWarnings,
 		Validate: validateCapacity,

@@ -26,7 +26,7 @@ const (
 func CSIDriver() *kind.Kind {
 	return kind.Typed[*storagev1.CSIDriver]{
 		ID: kind.CSIDrivers, Version: storagev1.SchemeGroupVersion, Name: "CSIDriver", Singular: "csidriver",
-		Cluster: true,
+		Cluster: true, RevisionRequired: true,
 		New:     func() *storagev1.CSIDriver { return new(storagev1.CSIDriver) },
 		NewList: func() runtime.Object { return new(storagev1.CSIDriverList) },
 

@@ -23,7 +23,7 @@ const maxNodeID = 256
 func CSINode() *kind.Kind {
 	return kind.Typed[*storagev1.CSINode]{
 		ID: kind.CSINodes, Version: storagev1.SchemeGroupVersion, Name: "CSINode", Singular: "csinode",
-		Cluster: true,
+		Cluster: true, RevisionRequired: true,
 		New:     func() *storagev1.CSINode { return new(storagev1.CSINode) },
 		NewList: func() runtime.Object { return new(storagev1.CSINodeList) },
 

@@ -25,7 +25,7 @@ const (
 func VolumeAttachment() *kind.Kind {
 	return kind.Typed[*storagev1.VolumeAttachment]{
 		ID: kind.VolumeAttachments, Version: storagev1.SchemeGroupVersion, Name: "VolumeAttachment", Singular: "volumeattachment",
-		Cluster: true,
+		Cluster: true, RevisionRequired: true,
 		New:     func() *storagev1.VolumeAttachment { return new(storagev1.VolumeAttachment) },
 		NewList: func() runtime.Object { return new(storagev1.VolumeAttachmentList) },
 
