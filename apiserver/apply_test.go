@@ -176,6 +176,33 @@ func TestScaleTakesTheReplicasFromTheirManager(t *testing.T) {
 	}
 }
 
+func TestScaleIsShownAsATable(t *testing.T) {
+	s := newMemory(t)
+	if _, err := applyDeployment(t, clientset(t, listen(t, s)), "alice", webDeployment, false); err != nil {
+		t.Fatal(err)
+	}
+	const path = "/apis/apps/v1/namespaces/default/deployments/web/scale"
+	rec := ask(t, s.Handler(), "GET", path, "", "Accept", "application/json;as=Table;v=v1;g=meta.k8s.io")
+	var table metav1.Table
+	if err := json.Unmarshal(rec.Body.Bytes(), &table); err != nil || table.Kind != "Table" || len(table.Rows) != 1 {
+		t.Fatalf("%v, %s", err, rec.Body)
+	}
+	var columns []string
+	for _, c := range table.ColumnDefinitions {
+		columns = append(columns, c.Name)
+	}
+	if got := strings.Join(columns, " "); got != "Name Desired Available Age" {
+		t.Errorf("columns %s", got)
+	}
+	if got := fmt.Sprint(table.Rows[0].Cells[:3]); got != "[web 2 0]" {
+		t.Errorf("cells %s", got)
+	}
+	rec = ask(t, s.Handler(), "GET", path, "", "Accept", "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io")
+	if body := rec.Body.String(); !strings.Contains(body, `"kind":"PartialObjectMetadata"`) || strings.Contains(body, `"spec"`) {
+		t.Errorf("metadata only: %s", body)
+	}
+}
+
 // recordsOf returns the records of an object as "manager operation subresource" each.
 func recordsOf(obj metav1.Object) []string {
 	var out []string

@@ -13,7 +13,7 @@ import (
 )
 
 func (x *exchange) scale() error {
-	a, err := x.negotiated(false)
+	a, err := x.negotiated(false, asTable, asPartial)
 	if err != nil {
 		return err
 	}
@@ -42,8 +42,9 @@ func (x *exchange) scale() error {
 	if err != nil {
 		return err
 	}
-	writeRuntimeObject(x.w, x.r, http.StatusOK, a, scaleGVK, scaleOf(x.req.kind, obj))
-	return nil
+	v := x.viewer(a)
+	v.kind, v.version, v.keep = scaleKind, nil, false
+	return x.writeView(http.StatusOK, v, scaleOf(x.req.kind, obj))
 }
 
 // special serves the subresources that only one kind has.

@@ -47,7 +47,7 @@ func writeStatus(w http.ResponseWriter, r *http.Request, err error) {
 	writeRuntimeObject(w, r, int(status.Code), a, statusGVK, &status)
 }
 
-// writeRuntimeObject writes an object that is no published one: a Status, a Scale, a Table.
+// writeRuntimeObject writes an object that is no published one: a Status, a Table.
 func writeRuntimeObject(w http.ResponseWriter, r *http.Request, code int, a accepted, gvk schema.GroupVersionKind, obj runtime.Object) {
 	setGVK(obj, gvk)
 	auditOf(w).response(gvk, obj)
@@ -159,6 +159,12 @@ func wantsCompression(r *http.Request) bool {
 func (x *exchange) writeObject(code int, a accepted, obj kind.Object, shared bool) error {
 	v := x.viewer(a)
 	v.keep = shared
+	return x.writeView(code, v, obj)
+}
+
+// writeView writes an object as a viewer shows it.
+func (x *exchange) writeView(code int, v *viewer, obj kind.Object) error {
+	a := v.accepts
 	x.audit.shownObject(v, obj)
 	if a.media == mediaYAML {
 		data, err := v.json(obj)

@@ -2,6 +2,7 @@ package apiserver
 
 import (
 	"context"
+	"time"
 
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -17,6 +18,21 @@ import (
 
 // scaleGVK is the version in which the scale subresource of every kind is served.
 var scaleGVK = schema.GroupVersionKind{Group: "autoscaling", Version: "v1", Kind: "Scale"}
+
+// scaleKind is how the scale subresource of every kind is shown.
+var scaleKind = &kind.Kind{
+	GVK: scaleGVK,
+	Columns: []metav1.TableColumnDefinition{
+		kind.Column("Name", "string", "Name of the scaled object."),
+		kind.Column("Desired", "integer", "Replicas wanted."),
+		kind.Column("Available", "integer", "Replicas that exist."),
+		kind.AgeColumn(),
+	},
+	Row: func(obj kind.Object, now time.Time) []any {
+		scale := obj.(*autoscalingv1.Scale)
+		return []any{scale.Name, int64(scale.Spec.Replicas), int64(scale.Status.Replicas), kind.Age(scale, now)}
+	},
+}
 
 // scaleOf returns an object as its scale subresource shows it.
 func scaleOf(k *kind.Kind, obj kind.Object) *autoscalingv1.Scale {
