@@ -48,11 +48,10 @@ const (
 
 // The keys of what a token's user carries beside name and groups.
 const (
-	extraPodName      = "authentication.kubernetes.io/pod-name"
-	extraPodUID       = "authentication.kubernetes.io/pod-uid"
-	extraNodeName     = "authentication.kubernetes.io/node-name"
-	extraNodeUID      = "authentication.kubernetes.io/node-uid"
-	extraCredentialID = "authentication.kubernetes.io/credential-id"
+	extraPodName  = "authentication.kubernetes.io/pod-name"
+	extraPodUID   = "authentication.kubernetes.io/pod-uid"
+	extraNodeName = "authentication.kubernetes.io/node-name"
+	extraNodeUID  = "authentication.kubernetes.io/node-uid"
 )
 
 func tokenRequestGVK() schema.GroupVersionKind {
@@ -130,7 +129,7 @@ func (s *Server) tokenUser(token string, audiences []string) (auth.User, []strin
 	}
 	user := auth.User{Name: c.Subject(), UID: b.ServiceAccount.UID, Groups: serviceAccountGroups(b.Namespace), Extra: map[string][]string{}}
 	if c.ID != "" {
-		user.Extra[extraCredentialID] = []string{"JTI=" + c.ID}
+		user.Extra[auth.CredentialIDKey] = []string{"JTI=" + c.ID}
 	}
 	switch {
 	case c.Lasting:

@@ -26,6 +26,9 @@ const (
 	ServiceAccountPrefix = "system:serviceaccount:"
 )
 
+// CredentialIDKey is the extra value that says by which credential a user came: "X509SHA256=…", "JTI=…".
+const CredentialIDKey = "authentication.kubernetes.io/credential-id"
+
 // User is who sends a request.
 type User struct {
 	Name   string

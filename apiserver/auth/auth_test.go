@@ -1,13 +1,22 @@
 package auth_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
+	"math/big"
 	"net/netip"
 	"slices"
 	"testing"
 	"time"
+
+	asn1util "k8s.io/apimachinery/pkg/apis/asn1"
 
 	"sampan/apiserver/auth"
 	"sampan/internal/pki"
@@ -73,8 +82,54 @@ func TestOnlyCertificatesOfTheAuthorityAreAnIdentity(t *testing.T) {
 				if ok && !slices.Equal(u.Groups, []string{"devs", auth.GroupAuthenticated}) {
 					t.Errorf("groups %v", u.Groups)
 				}
+				if want := fmt.Sprintf("X509SHA256=%x", sha256.Sum256(good.PeerCertificates[0].Raw)); ok && !slices.Equal(u.Extra[auth.CredentialIDKey], []string{want}) {
+					t.Errorf("extra %v", u.Extra)
+				}
 			}
 		})
+	}
+}
+
+func TestUIDComesFromTheSubjectOfACertificate(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	issue := func(uids ...string) *x509.Certificate {
+		subject := pkix.Name{CommonName: "bob"}
+		for _, uid := range uids {
+			subject.ExtraNames = append(subject.ExtraNames, pkix.AttributeTypeAndValue{Type: asn1util.X509UID(), Value: uid})
+		}
+		template := &x509.Certificate{
+			SerialNumber: big.NewInt(1), Subject: subject, NotBefore: now(), NotAfter: now().Add(time.Hour),
+			ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}, IsCA: true, BasicConstraintsValid: true,
+		}
+		der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cert, err := x509.ParseCertificate(der)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return cert
+	}
+	for name, test := range map[string]struct {
+		cert *x509.Certificate
+		uid  string
+		bad  bool
+	}{
+		"none":  {issue(), "", false},
+		"one":   {issue("7"), "7", false},
+		"two":   {issue("7", "8"), "", true},
+		"empty": {issue(""), "", true},
+	} {
+		roots := x509.NewCertPool()
+		roots.AddCert(test.cert)
+		u, ok, err := auth.NewCertificates(roots, now).User(&tls.ConnectionState{PeerCertificates: []*x509.Certificate{test.cert}})
+		if u.UID != test.uid || ok == test.bad || (err != nil) != test.bad {
+			t.Errorf("%s: %+v, %v, %v", name, u, ok, err)
+		}
 	}
 }
 

@@ -1,19 +1,23 @@
 package auth
 
 import (
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"sync"
 	"time"
+
+	asn1util "k8s.io/apimachinery/pkg/apis/asn1"
 )
 
 // verifiedMax is how many verified certificates are remembered.
 const verifiedMax = 1024
 
 // Certificates finds out who sends a request from the client certificate of its connection: the common name is the
-// user, the organizations are the groups. What was verified once is remembered until it ends, because a signature
+// user, the organizations are the groups, and its fingerprint is in the user's extra values. What was verified once is remembered until it ends, because a signature
 // costs more than most requests.
 type Certificates struct {
 	now func() time.Time
@@ -22,6 +26,9 @@ type Certificates struct {
 	roots    *x509.CertPool
 	verified map[string]verified // by roots
 }
+
+// uidAttribute is the attribute of a certificate's subject that holds the user's UID, as in KEP-4706.
+var uidAttribute = asn1util.X509UID()
 
 type verified struct {
 	user           User
@@ -91,6 +98,30 @@ func verify(roots *x509.CertPool, sent []*x509.Certificate, now time.Time) (veri
 			v.notAfter = cert.NotAfter
 		}
 	}
-	v.user = User{Name: leaf.Subject.CommonName, Groups: leaf.Subject.Organization}.Authenticated()
+	uid, err := certificateUID(leaf)
+	if err != nil {
+		return verified{}, err
+	}
+	fingerprint := sha256.Sum256(leaf.Raw)
+	v.user = User{
+		Name: leaf.Subject.CommonName, UID: uid, Groups: leaf.Subject.Organization,
+		Extra: map[string][]string{CredentialIDKey: {"X509SHA256=" + hex.EncodeToString(fingerprint[:])}},
+	}.Authenticated()
 	return v, nil
+}
+
+// certificateUID returns the UID of the user that a certificate names, empty if it says none.
+func certificateUID(cert *x509.Certificate) (string, error) {
+	var uid string
+	for _, name := range cert.Subject.Names {
+		if !name.Type.Equal(uidAttribute) {
+			continue
+		}
+		text, ok := name.Value.(string)
+		if !ok || text == "" || uid != "" {
+			return "", errors.New("the UID in the subject of the client certificate is empty, no text, or there twice")
+		}
+		uid = text
+	}
+	return uid, nil
 }
