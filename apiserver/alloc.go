@@ -118,7 +118,7 @@ func (s *Server) allocateAddress(svc *corev1.Service, held map[string]bool) erro
 				continue
 			}
 			var why string
-			if addr, err := netip.ParseAddr(ip); err != nil || !s.cfg.ServiceCIDR.Contains(addr) || addr == s.cfg.ServiceCIDR.Addr() {
+			if addr, err := netip.ParseAddr(ip); err != nil || !assignable(s.cfg.ServiceCIDR, addr) {
 				why = fmt.Sprintf("the provided IP (%s) is not in the valid range. The range of valid IPs is %s", ip, s.cfg.ServiceCIDR)
 			} else if s.cache.claimed(key) {
 				why = "provided IP is already allocated"
@@ -165,6 +165,15 @@ func (s *Server) freeAddress() (netip.Addr, bool) {
 		}
 	}
 	return netip.Addr{}, false
+}
+
+// assignable reports whether a Service may have an address of a range: the first one is the network, and the last one
+// of IPv4 the broadcast address.
+func assignable(p netip.Prefix, addr netip.Addr) bool {
+	if !p.Contains(addr) || addr == p.Masked().Addr() {
+		return false
+	}
+	return addr.Is6() || p.Contains(addr.Next())
 }
 
 // addressCount returns the size of a prefix, at most 2^20: more are never handed out, as in upstream.

@@ -324,7 +324,7 @@ func TestRolesDecideAndNobodyHandsOutWhatItLacks(t *testing.T) {
 	_, err = bob.RbacV1().RoleBindings("default").Create(ctx, &rbacv1.RoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: "none"}, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "none"},
 	}, metav1.CreateOptions{})
-	wantError(t, "a binding to nothing", err, apierrors.IsNotFound, `role.rbac.authorization.k8s.io "none" not found`)
+	wantError(t, "a binding to nothing", err, apierrors.IsNotFound, `roles.rbac.authorization.k8s.io "none" not found`)
 
 	// Who may update a Lease may not make one by it.
 	if _, err := admin.RbacV1().Roles("default").Create(ctx, &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Name: "leases"}, Rules: []rbacv1.PolicyRule{

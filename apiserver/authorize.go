@@ -132,7 +132,7 @@ func (s *Server) confirmNoEscalation(r request, obj, old kind.Object, snap *view
 	case err == nil:
 		return nil
 	case errors.As(err, &missing):
-		return apierrors.NewNotFound(schema.GroupResource{Group: r.kind.GVK.Group, Resource: strings.ToLower(missing.Kind)}, missing.Name)
+		return apierrors.NewNotFound(schema.GroupResource{Group: r.kind.GVK.Group, Resource: strings.ToLower(missing.Kind) + "s"}, missing.Name)
 	}
 	name := r.key.Name
 	if name == "" {

@@ -69,7 +69,7 @@ func (s *Server) list(ctx context.Context, r request, opts listOptions) (listed,
 		if err := s.waitForRevision(ctx, revision); err != nil {
 			return listed{}, err
 		}
-		if opts.match == metav1.ResourceVersionMatchExact {
+		if opts.match == metav1.ResourceVersionMatchExact || opts.match == "" && opts.limit > 0 {
 			at = revision
 		}
 	}

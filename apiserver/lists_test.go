@@ -144,6 +144,30 @@ func TestPagesOfARevisionThatIsNotThereYetAreNotServed(t *testing.T) {
 	}
 }
 
+func TestListsOfARevisionAreOfThatRevision(t *testing.T) {
+	s := newMemory(t)
+	first, err := s.Client(masters()).Create(t.Context(), configMap("a"), metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Client(masters()).Create(t.Context(), configMap("b"), metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for query, want := range map[string]int{
+		"":                                   2, // not older than
+		"&limit=5":                           1, // a page, so that all its pages are of one revision
+		"&resourceVersionMatch=Exact":        1,
+		"&resourceVersionMatch=NotOlderThan": 2,
+		"&resourceVersionMatch=NotOlderThan&limit=5": 2,
+	} {
+		rec := ask(t, s.Handler(), "GET", "/api/v1/configmaps?resourceVersion="+first.GetResourceVersion()+query, "")
+		var list corev1.ConfigMapList
+		if err := json.Unmarshal(rec.Body.Bytes(), &list); err != nil || len(list.Items) != want {
+			t.Errorf("%q: want %d items, got %d %s", query, want, rec.Code, rec.Body)
+		}
+	}
+}
+
 // discarder is a response that nobody keeps.
 type discarder struct {
 	header http.Header
