@@ -143,13 +143,21 @@ func (s *Server) commit(ctx context.Context, writes ...store.Write) (revision in
 			Status:  metav1.StatusFailure,
 			Code:    http.StatusInsufficientStorage,
 			Reason:  metav1.StatusReasonInternalError,
-			Message: fmt.Sprintf("the write was refused: %v; free some space on the server's data directory", err),
+			Message: fmt.Sprintf("the write was refused: %v%s", err, s.makeRoom()),
 		}}
 	case ctx.Err() != nil:
 		return 0, apierrors.NewTimeoutError("the request ended while the write was in progress, which may still be carried out", 0)
 	default:
 		return 0, storeError(fmt.Errorf("write to the store: %w", err))
 	}
+}
+
+// makeRoom says where to make room for a store that is full. A store in another process says it itself.
+func (s *Server) makeRoom() string {
+	if s.cfg.SharedStore {
+		return ""
+	}
+	return "; free some space on the server's data directory"
 }
 
 // dryRun reports whether nothing shall be written, and refuses what is no dry-run option.

@@ -48,7 +48,7 @@ func takeLock(s Settings) (*lock, error) {
 	}
 	if err != nil {
 		f.Close()
-		return nil, fmt.Errorf("write %s: %w", s.lockFile(), err)
+		return nil, fmt.Errorf("lock of the data directory: %w", err)
 	}
 	return &lock{file: f}, nil
 }

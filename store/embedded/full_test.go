@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -133,6 +134,45 @@ func TestFullDiskAfterAKill(t *testing.T) {
 		t.Fatal(err)
 	}
 	historyRecords(t, path)
+}
+
+// A first start that found no room, or was cut off, is no obstacle for the next one.
+func TestFirstStartWithoutRoom(t *testing.T) {
+	for room := 0; room <= 64<<10; room += 4 << 10 {
+		t.Run(fmt.Sprintf("%d bytes", room), func(t *testing.T) {
+			dir, makeRoom := smallDisk(t, 24<<20-room)
+			path := filepath.Join(dir, "store.db")
+			s, err := embedded.Open(path, embedded.Options{})
+			if err == nil {
+				if err := s.Close(); err != nil {
+					t.Fatal(err)
+				}
+			} else if !errors.Is(err, store.ErrNoSpace) || !strings.Contains(err.Error(), path) {
+				t.Errorf("without room: %v", err)
+			}
+			makeRoom()
+			put(t, openAt(t, path, embedded.Options{}), "/a", "1", 0)
+			if left, err := filepath.Glob(path + ".new*"); err != nil || len(left) > 0 {
+				t.Errorf("left: %v, %v", left, err)
+			}
+		})
+	}
+}
+
+func TestFirstStartAfterOneThatWasCutOff(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	for _, size := range []int{0, 4096, 8192} {
+		if err := os.WriteFile(path+".new", make([]byte, size), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := embedded.Open(path, embedded.Options{})
+		if err != nil {
+			t.Fatalf("%d bytes are left: %v", size, err)
+		}
+		if err := errors.Join(s.Close(), os.Remove(path)); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func TestDiskWithoutRoomForALog(t *testing.T) {

@@ -189,7 +189,10 @@ func check(tx *bolt.Tx) error {
 			return errors.New("the name of its log is missing")
 		}
 	default:
-		return fmt.Errorf("it has format %q, this version reads formats %q and %q", got, formatAlone, formatLogged)
+		if got == "" {
+			return errors.New("its format is missing")
+		}
+		return &newerError{got}
 	}
 	for _, name := range []string{metaRevision, metaCompacted, metaSwept, metaCount} {
 		if len(b.meta.Get([]byte(name))) != 8 {

@@ -38,17 +38,14 @@ func open(path string, opts Options, begin func(*bolt.DB) error) (*Store, error)
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("create the folder of the store: %w", err)
 	}
-	_, statErr := os.Stat(path)
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		if err := makeFile(path); err != nil {
+			return nil, explain(path, err)
+		}
+	}
 	db, err := openFile(path)
 	if err != nil {
 		return nil, explain(path, err)
-	}
-	if errors.Is(statErr, os.ErrNotExist) {
-		// The name of a new file is durable only when its folder is.
-		if err := syncDir(filepath.Dir(path)); err != nil {
-			db.Close()
-			return nil, fmt.Errorf("sync the folder of the store: %w", err)
-		}
 	}
 	s := &Store{
 		path: path, opts: opts, db: db,
@@ -66,6 +63,31 @@ func open(path string, opts Options, begin func(*bolt.DB) error) (*Store, error)
 	}
 	go s.run()
 	return s, nil
+}
+
+// makeFile makes the file of an empty store. It gets its name when it is whole: what a crash or a full disk leaves of
+// half a file would be taken for a damaged one.
+func makeFile(path string) error {
+	unnamed := path + ".new"
+	// A start that was cut off has left it.
+	if err := os.Remove(unnamed); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	db, err := openFile(unnamed)
+	if err == nil {
+		err = db.Close()
+	}
+	if err == nil {
+		// Unlike a renaming, this does not replace the file of somebody who was faster.
+		if err = os.Link(unnamed, path); errors.Is(err, os.ErrExist) {
+			err = nil
+		}
+	}
+	if err = errors.Join(err, os.Remove(unnamed)); err != nil {
+		return err
+	}
+	// The name of a new file is durable only when its folder is.
+	return syncDir(filepath.Dir(path))
 }
 
 // openFile opens and checks the file. bbolt reads it through a memory mapping and trusts it, so that a
@@ -130,6 +152,13 @@ func openFile(path string) (db *bolt.DB, err error) {
 	return db, nil
 }
 
+// newerError says that the file has a format that this version does not know.
+type newerError struct{ format string }
+
+func (e *newerError) Error() string {
+	return fmt.Sprintf("it has format %q, and this version reads formats %q and %q", e.format, formatAlone, formatLogged)
+}
+
 // damagedError says that the content of the file is wrong.
 type damagedError struct{ err error }
 
@@ -138,7 +167,10 @@ func (e *damagedError) Unwrap() error { return e.err }
 
 func explain(path string, err error) error {
 	var damaged *damagedError
+	var newer *newerError
 	switch {
+	case errors.As(err, &newer):
+		return fmt.Errorf("store file %s is of another version of Sampan (%w): start the version that has written it, or restore a backup of this version into another data directory", path, err)
 	case errors.Is(err, berrors.ErrTimeout):
 		return fmt.Errorf("store file %s is in use by another running server: stop that one, or use another data directory", path)
 	case errors.As(err, &damaged), errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrVersionMismatch),

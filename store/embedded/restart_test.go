@@ -232,6 +232,14 @@ func TestOpenSaysWhatToDo(t *testing.T) {
 		t.Fatal(err)
 	}
 	db.Close()
+	newer := file("newer.db", data)
+	if db, err = bolt.Open(newer, 0o600, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Update(func(tx *bolt.Tx) error { return tx.Bucket([]byte("meta")).Put([]byte("format"), []byte("3")) }); err != nil {
+		t.Fatal(err)
+	}
+	db.Close()
 	locked := filepath.Join(dir, "locked.db")
 	openAt(t, locked, embedded.Options{})
 	directory := filepath.Join(dir, "directory.db")
@@ -247,6 +255,7 @@ func TestOpenSaysWhatToDo(t *testing.T) {
 		{"cut behind its meta pages", file("cut.db", data[:16384]), "is damaged"},
 		{"cut in the middle", file("half.db", data[:200_000]), "is damaged"},
 		{"without its meta pages", file("zeroed.db", zeroed), "is damaged"},
+		{"of a newer version", newer, "is of another version of Sampan (it has format \"3\""},
 		{"of another program", foreign, "not one of a Sampan store"},
 		{"a directory", directory, "is a directory"},
 	} {
