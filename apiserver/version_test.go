@@ -72,7 +72,7 @@ func TestAutoscalerIsOneObjectInTwoVersions(t *testing.T) {
 			if _, err := v2.Update(ctx, newer, metav1.UpdateOptions{}); err != nil {
 				t.Fatal(err)
 			}
-			// A patch of what version 1 shows must not lose what it does not.
+			// A patch of what version 1 shows must not lose what it does not; the use of CPU comes last then.
 			patched, err := v1.Patch(ctx, name, types.StrategicMergePatchType, []byte(`{"spec":{"maxReplicas":7,"targetCPUUtilizationPercentage":70}}`), metav1.PatchOptions{})
 			if err != nil {
 				t.Fatal(err)
@@ -85,7 +85,7 @@ func TestAutoscalerIsOneObjectInTwoVersions(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, h := range list.Items {
-				if h.Name == name && (len(h.Spec.Metrics) != 2 || *h.Spec.Metrics[0].Resource.Target.AverageUtilization != 70 || len(h.Annotations) != 0) {
+				if h.Name == name && (len(h.Spec.Metrics) != 2 || *h.Spec.Metrics[1].Resource.Target.AverageUtilization != 70 || len(h.Annotations) != 0) {
 					t.Errorf("listed in version 2: %+v %v", h.Spec, h.Annotations)
 				}
 			}

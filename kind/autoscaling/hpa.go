@@ -26,13 +26,20 @@ func HorizontalPodAutoscaler() *kind.Kind {
 		Counted: func(h *autoscalingv2.HorizontalPodAutoscaler) any { return &h.Spec },
 		PrepareCreate: func(h *autoscalingv2.HorizontalPodAutoscaler) {
 			h.Status = autoscalingv2.HorizontalPodAutoscalerStatus{}
+			h.Annotations = withoutOurs(h.Annotations) // they mean something in version 1 only
 		},
-		PrepareUpdate: func(h, old *autoscalingv2.HorizontalPodAutoscaler) { h.Status = *old.Status.DeepCopy() },
+		PrepareUpdate: func(h, old *autoscalingv2.HorizontalPodAutoscaler) {
+			h.Status = *old.Status.DeepCopy()
+			h.Annotations = withoutOurs(h.Annotations)
+		},
 
 		Validate:       validateAutoscaler,
 		ValidateUpdate: validateAutoscalerUpdate,
 
-		PrepareStatus:  func(h, old *autoscalingv2.HorizontalPodAutoscaler) { h.Spec = *old.Spec.DeepCopy() },
+		PrepareStatus: func(h, old *autoscalingv2.HorizontalPodAutoscaler) {
+			h.Spec = *old.Spec.DeepCopy()
+			h.Annotations = withoutOurs(h.Annotations)
+		},
 		ValidateStatus: validateAutoscalerStatus,
 
 		Columns: []metav1.TableColumnDefinition{

@@ -75,12 +75,13 @@ func shownV1(h *autoscalingv2.HorizontalPodAutoscaler) *autoscalingv1.Horizontal
 		})
 	}
 	a := annotations{}
+	out.Annotations = withoutOurs(h.Annotations)
 	a.put(metricsAnnotation, metrics, len(metrics) > 0)
 	a.put(currentAnnotation, current, len(current) > 0)
 	a.put(conditionsAnnotation, conditions, len(conditions) > 0)
-	a.put(behaviorAnnotation, h.Spec.Behavior, h.Spec.Behavior != nil)
+	a.put(behaviorAnnotation, behaviorV1(h.Spec.Behavior), h.Spec.Behavior != nil)
 	if len(a) > 0 {
-		all := maps.Clone(h.Annotations)
+		all := maps.Clone(out.Annotations)
 		if all == nil {
 			all = make(map[string]string, len(a))
 		}
@@ -105,15 +106,16 @@ func storedV1(h *autoscalingv1.HorizontalPodAutoscaler) *autoscalingv2.Horizonta
 			DesiredReplicas:    h.Status.DesiredReplicas,
 		},
 	}
-	if n := h.Spec.TargetCPUUtilizationPercentage; n != nil {
-		out.Spec.Metrics = append(out.Spec.Metrics, cpuMetric(*n))
-	}
-	// What cannot be read in the annotations is dropped, as upstream does: they are no place for errors.
+	// What cannot be read in the annotations is dropped, as upstream does: they are no place for errors. The use of CPU
+	// comes last, as there.
 	var metrics []autoscalingv1.MetricSpec
 	if read(h.Annotations, metricsAnnotation, &metrics) {
 		for i := range metrics {
 			out.Spec.Metrics = append(out.Spec.Metrics, metricV2(&metrics[i]))
 		}
+	}
+	if n := h.Spec.TargetCPUUtilizationPercentage; n != nil {
+		out.Spec.Metrics = append(out.Spec.Metrics, cpuMetric(*n))
 	}
 	var current []autoscalingv1.MetricStatus
 	if read(h.Annotations, currentAnnotation, &current) {
@@ -139,6 +141,7 @@ func storedV1(h *autoscalingv1.HorizontalPodAutoscaler) *autoscalingv2.Horizonta
 	return out
 }
 
+// withoutOurs returns annotations without those that carry a part of an object from one version to the other.
 func withoutOurs(have map[string]string) map[string]string {
 	ours := []string{metricsAnnotation, currentAnnotation, conditionsAnnotation, behaviorAnnotation}
 	var out map[string]string

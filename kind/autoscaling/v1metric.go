@@ -6,6 +6,39 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
+// The behavior's annotation has the Go names of upstream's own type, and every field. It is read without regard to case.
+type (
+	behaviorText struct{ ScaleUp, ScaleDown *rulesText }
+	rulesText    struct {
+		StabilizationWindowSeconds *int32
+		SelectPolicy               *autoscalingv2.ScalingPolicySelect
+		Policies                   []policyText
+		Tolerance                  *resource.Quantity
+	}
+	policyText struct {
+		Type          autoscalingv2.HPAScalingPolicyType
+		Value         int32
+		PeriodSeconds int32
+	}
+)
+
+func behaviorV1(b *autoscalingv2.HorizontalPodAutoscalerBehavior) behaviorText {
+	if b == nil {
+		return behaviorText{}
+	}
+	rules := func(r *autoscalingv2.HPAScalingRules) *rulesText {
+		if r == nil {
+			return nil
+		}
+		out := &rulesText{StabilizationWindowSeconds: r.StabilizationWindowSeconds, SelectPolicy: r.SelectPolicy, Tolerance: r.Tolerance}
+		for _, p := range r.Policies {
+			out.Policies = append(out.Policies, policyText(p))
+		}
+		return out
+	}
+	return behaviorText{ScaleUp: rules(b.ScaleUp), ScaleDown: rules(b.ScaleDown)}
+}
+
 // metricV1 returns a metric in the form of version 1's annotation, where a target is spread over the metric.
 func metricV1(m *autoscalingv2.MetricSpec) autoscalingv1.MetricSpec {
 	out := autoscalingv1.MetricSpec{Type: autoscalingv1.MetricSourceType(m.Type)}
