@@ -2,17 +2,12 @@ package cluster
 
 import (
 	"context"
-	cryptorand "crypto/rand"
-	"crypto/x509"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"math"
-	"math/rand/v2"
 	"net"
-	"net/http"
 	"os"
 	"runtime/debug"
 	"time"
@@ -22,12 +17,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/klog/v2"
 
 	"sampan/apiserver"
-	"sampan/apiserver/admit"
-	"sampan/apiserver/audit"
 	"sampan/apiserver/auth"
 	"sampan/client"
 	"sampan/client/events"
@@ -35,9 +27,7 @@ import (
 	"sampan/controller/all"
 	"sampan/controller/volume"
 	"sampan/kind"
-	"sampan/kind/registry"
 	"sampan/scheduler"
-	"sampan/store"
 	"sampan/view"
 )
 
@@ -114,22 +104,7 @@ func Run(ctx context.Context, s Settings, log *slog.Logger, ready io.Writer) err
 	manager, managerEvents := named("kube-controller-manager")
 	part("controllers", func(ctx context.Context) error {
 		return oneAtATime(ctx, s, "kube-controller-manager", manager, log, func(ctx context.Context, c client.Client) error {
-			if err := ensureStorageClass(ctx, c); err != nil {
-				return err
-			}
-			return api.eachBundle(ctx, func(ctx context.Context, bundle []byte) error {
-				return controller.New(controller.Config{
-					Client: c,
-					Controllers: all.All(all.Config{
-						Kinds:    api.kinds,
-						CABundle: bundle,
-						Volume:   volume.Config{Root: s.volumeDir()},
-					}),
-					Now:    time.Now,
-					Log:    log,
-					Events: managerEvents,
-				}).Run(ctx)
-			})
+			return runControllers(ctx, s, api, c, managerEvents, log)
 		})
 	})
 	binder, binderEvents := named("kube-scheduler")
@@ -156,6 +131,26 @@ func Run(ctx context.Context, s Settings, log *slog.Logger, ready io.Writer) err
 	return nil
 }
 
+// runControllers runs all controllers; each time the bundle of authorities changes, they begin anew with it.
+func runControllers(ctx context.Context, s Settings, api *api, c client.Client, recorder *events.Recorder, log *slog.Logger) error {
+	if err := ensureStorageClass(ctx, c); err != nil {
+		return err
+	}
+	return api.eachBundle(ctx, func(ctx context.Context, bundle []byte) error {
+		return controller.New(controller.Config{
+			Client: c,
+			Controllers: all.All(all.Config{
+				Kinds:    api.kinds,
+				CABundle: bundle,
+				Volume:   volume.Config{Root: s.volumeDir()},
+			}),
+			Now:    time.Now,
+			Log:    log,
+			Events: recorder,
+		}).Run(ctx)
+	})
+}
+
 // giveBack gives the memory that only the start needed back to the system, once the rush is over: filling the
 // cache leaves as much garbage as there is in the store, and an idle server would keep it for minutes.
 func giveBack(ctx context.Context) error {
@@ -168,75 +163,6 @@ func giveBack(ctx context.Context) error {
 		return ctx.Err()
 	}
 	return nil
-}
-
-// api is the API server with what it stands on.
-type api struct {
-	server *apiserver.Server
-	store  store.Store
-	kinds  *kind.Registry
-	identities
-	audit *audit.Log // nil: none
-	nodes *nodeHandlers
-}
-
-func newAPI(ctx context.Context, s Settings, log *slog.Logger) (*api, error) {
-	a := &api{kinds: registry.New(), nodes: new(nodeHandlers)}
-	var err error
-	if a.store, err = openStore(ctx, s, log); err != nil {
-		return nil, err
-	}
-	served, err := encrypted(ctx, s, a.store)
-	if err != nil {
-		a.close()
-		return nil, err
-	}
-	if err := a.identities.prepare(ctx, s, served, log, time.Now()); err != nil {
-		a.close()
-		return nil, err
-	}
-	if a.audit, err = openAudit(s, log); err != nil {
-		a.close()
-		return nil, err
-	}
-	var seed [32]byte
-	if _, err := cryptorand.Read(seed[:]); err != nil {
-		return nil, fmt.Errorf("randomness for generated names: %w", err)
-	}
-	a.server, err = apiserver.New(apiserver.Config{
-		Store:       served,
-		SharedStore: s.Etcd != nil,
-		Kinds:       a.kinds,
-		Admission:   admit.Default(admit.Config{}),
-		Now:         time.Now,
-		NewUID:      uuid.NewUUID,
-		Random:      rand.NewPCG(binary.NativeEndian.Uint64(seed[:]), binary.NativeEndian.Uint64(seed[8:])),
-		ServiceCIDR: s.ServiceCIDR,
-		Nodes:       a.nodes,
-		Log:         log,
-		Version:     APIVersion(),
-		ClientCAs:   a.current.Load().pool,
-		Tokens:      a.current.Load().tokens,
-		SignCertificate: func(template *x509.Certificate) ([]byte, error) {
-			return a.current.Load().ca.Sign(template)
-		},
-		Audit:       a.audit,
-		PublicURL:   "https://" + reachable(s.Listen).String(),
-		MaxReadOnly: s.MaxRequests,
-		MaxMutating: s.MaxMutatingRequests,
-	})
-	if err != nil {
-		a.close()
-		return nil, err
-	}
-	return a, nil
-}
-
-func (a *api) close() {
-	if a.store != nil {
-		// Every acknowledged write is on disk already.
-		_ = a.store.Close()
-	}
 }
 
 // ensureStorageClass gives a cluster without any StorageClass the built-in one.
@@ -266,18 +192,4 @@ func waitNodeReady(ctx context.Context, c client.Client, name string, since time
 			return err
 		}
 	}
-}
-
-// nodeHandlers finds the agent of a node for the API server's log, exec, attach and port-forward. In this
-// process there is one at most; it is set once it is made.
-type nodeHandlers struct {
-	agents syncMap
-}
-
-// NodeHandler implements apiserver.NodeConnector.
-func (n *nodeHandlers) NodeHandler(_ context.Context, name string) (http.Handler, error) {
-	if h, ok := n.agents.get(name); ok {
-		return h, nil
-	}
-	return nil, fmt.Errorf("the agent of node %q is not connected", name)
 }
