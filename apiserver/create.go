@@ -31,32 +31,11 @@ func (s *Server) create(ctx context.Context, r request, obj kind.Object, opts me
 	if obj.GetResourceVersion() != "" {
 		return nil, apierrors.NewBadRequest("resourceVersion should not be set on objects to be created")
 	}
-	k, snap := r.kind, s.cache.snapshot()
-	k.Default(obj)
-	dropTwinOwners(r, obj)
-	s.track(r, obj, nil)
-	if err := s.admission(r, admit.Create, obj, nil, snap); err != nil {
-		return nil, err
-	}
+	snap := s.cache.snapshot()
 	generated := obj.GetName() == "" && obj.GetGenerateName() != ""
-	s.stampNew(r, obj)
-	stampRequester(r, obj)
-	k.PrepareCreate(obj) // some kinds put the name and the UID into labels
-	if generated {
-		k.Default(obj) // some defaults are made from the name
-	}
-	tokenStamped, err := s.stampToken(obj, nil, snap)
+	tokenStamped, err := s.legaliseNew(r, obj, generated, snap)
 	if err != nil {
 		return nil, err
-	}
-	errs := s.serviceFamilies(obj, nil)
-	if errs = append(append(errs, kind.ValidateMeta(k, obj)...), k.Validate(obj)...); len(errs) > 0 {
-		return nil, invalid(k.GVK.GroupKind(), obj.GetName(), errs)
-	}
-	if k.Warnings != nil {
-		for _, w := range k.Warnings(obj) {
-			r.warning(w)
-		}
 	}
 	defer s.quotaTurn(r, admit.Create)()
 	for attempt := 1; ; attempt++ {
@@ -91,7 +70,7 @@ func (s *Server) create(ctx context.Context, r request, obj kind.Object, opts me
 		case generated && attempt < generateAttempts:
 			release()
 			obj.SetName(s.generateName(obj.GetGenerateName()))
-			k.PrepareCreate(obj)
+			r.kind.PrepareCreate(obj)
 			if tokenStamped {
 				if err := s.stampTokenAgain(obj, snap); err != nil {
 					return nil, err
@@ -103,6 +82,38 @@ func (s *Server) create(ctx context.Context, r request, obj kind.Object, opts me
 	}
 }
 
+// legaliseNew makes obj, whose name is generated or its creator's, fit to be stored: defaults, admission, what the kind
+// sets, metadata, validation. It says whether the object is a Secret that got a token.
+func (s *Server) legaliseNew(r request, obj kind.Object, generated bool, snap *view.Snapshot) (tokenStamped bool, err error) {
+	k := r.kind
+	k.Default(obj)
+	dropTwinOwners(r, obj)
+	s.track(r, obj, nil)
+	if err := s.admission(r, admit.Create, obj, nil, snap); err != nil {
+		return false, err
+	}
+	s.stampNew(r, obj)
+	stampRequester(r, obj)
+	k.PrepareCreate(obj) // some kinds put the name and the UID into labels
+	if generated {
+		k.Default(obj) // some defaults are made from the name
+	}
+	if tokenStamped, err = s.stampToken(obj, nil, snap); err != nil {
+		return false, err
+	}
+	errs := s.serviceFamilies(obj, nil)
+	if errs = append(append(errs, kind.ValidateMeta(k, obj)...), k.Validate(obj)...); len(errs) > 0 {
+		return false, invalid(k.GVK.GroupKind(), obj.GetName(), errs)
+	}
+	if k.Warnings != nil {
+		for _, w := range k.Warnings(obj) {
+			r.warning(w)
+		}
+	}
+	return tokenStamped, nil
+}
+
+// commitNew stores the object with what it claims, if nobody has either yet.
 func (s *Server) commitNew(ctx context.Context, r request, obj kind.Object, claims []store.Write) (kind.Object, error) {
 	value, err := encodeStored(r.kind, obj)
 	if err != nil {
