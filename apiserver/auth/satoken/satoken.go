@@ -107,6 +107,12 @@ type private struct {
 	Kubernetes Bound `json:"kubernetes.io"`
 }
 
+// audience is the claim of that name. It is a list even of one, as in upstream's tokens: not every verifier takes a
+// lone string for a list.
+type audience struct {
+	Audience []string `json:"aud,omitempty"`
+}
+
 // legacy is the private claims of a lasting token.
 type legacy struct {
 	Namespace  string `json:"kubernetes.io/serviceaccount/namespace,omitempty"`
@@ -118,17 +124,18 @@ type legacy struct {
 // Sign returns the token that says the claims.
 func (k *Keys) Sign(c Claims) (string, error) {
 	var said, own any
+	var to audience
 	if c.Lasting {
 		said = jwt.Claims{Issuer: legacyIssuer, Subject: c.Subject()}
 		own = legacy{c.Bound.Namespace, c.Bound.Secret.Name, c.Bound.ServiceAccount.Name, c.Bound.ServiceAccount.UID}
 	} else {
 		said = jwt.Claims{
-			Issuer: k.issuer, Subject: c.Subject(), Audience: c.Audiences, ID: c.ID,
+			Issuer: k.issuer, Subject: c.Subject(), ID: c.ID,
 			IssuedAt: jwt.NewNumericDate(c.IssuedAt), NotBefore: jwt.NewNumericDate(c.NotBefore), Expiry: jwt.NewNumericDate(c.ExpiresAt),
 		}
-		own = private{c.Bound}
+		own, to = private{c.Bound}, audience{c.Audiences}
 	}
-	token, err := jwt.Signed(k.signer).Claims(said).Claims(own).Serialize()
+	token, err := jwt.Signed(k.signer).Claims(said).Claims(own).Claims(to).Serialize()
 	if err != nil {
 		return "", fmt.Errorf("sign a token of %s: %w", c.Subject(), err)
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"encoding/base64"
 	"slices"
 	"strings"
 	"testing"
@@ -64,6 +65,22 @@ func TestTokensSayWhatWasSigned(t *testing.T) {
 		if !slices.Equal(accepted, c.accepted) || (c.err == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), c.err) {
 			t.Errorf("at %s for %v: %v %v", c.at, c.audiences, accepted, err)
 		}
+	}
+}
+
+func TestAudiencesAreAListEvenOfOne(t *testing.T) {
+	one := claims()
+	one.Audiences = []string{"vault"}
+	token, err := keys(t, "https://issuer").Sign(one)
+	if err != nil {
+		t.Fatal(err)
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := `"aud":["vault"]`; !strings.Contains(string(payload), want) {
+		t.Errorf("want %s in %s", want, payload)
 	}
 }
 
