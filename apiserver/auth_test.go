@@ -445,7 +445,7 @@ func TestNodesSeeWhatTheirPodsNeed(t *testing.T) {
 	wantError(t, "all pods", err, apierrors.IsForbidden, "can only list/watch pods with spec.nodeName field selector")
 	ref := authenticationv1.BoundObjectReference{Kind: "Pod", APIVersion: "v1", Name: "p"}
 	_, err = n1.CoreV1().ServiceAccounts("default").CreateToken(ctx, "default", &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
-	wantError(t, "a token for nothing", err, apierrors.IsForbidden, "node requested token not bound to a pod")
+	wantError(t, "a token for nothing", err, apierrors.IsForbidden, `serviceaccounts "default" is forbidden: node requested token not bound to a pod`)
 	_, err = n1.CoreV1().ServiceAccounts("default").CreateToken(ctx, "default", &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{BoundObjectRef: &ref}}, metav1.CreateOptions{})
 	wantError(t, "a token for any pod of the name", err, apierrors.IsForbidden, "node requested token with a pod binding without a uid")
 }

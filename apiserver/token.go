@@ -290,7 +290,7 @@ func (s *Server) boundTo(snap *view.Snapshot, r request, account *corev1.Service
 }
 
 func tokenForbidden(r request, message string) error {
-	return apierrors.NewForbidden(schema.GroupResource{Resource: "serviceaccounts/token"}, r.key.Name, errors.New(message))
+	return apierrors.NewForbidden(r.groupResource(), r.key.Name, errors.New(message))
 }
 
 // Token returns a token of a service account: the request with its status.

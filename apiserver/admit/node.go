@@ -6,6 +6,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"sampan/kind"
 	"sampan/view"
@@ -65,20 +66,28 @@ func NodeRestriction(req *Request, snap *view.Snapshot) error {
 		if req.Namespace != corev1.NamespaceNodeLease {
 			return forbidden(req, "can only access leases in the %q system namespace", corev1.NamespaceNodeLease)
 		}
-		name := req.Name
-		if req.Object != nil && req.Verb == Create {
-			name = req.Object.GetName()
-		}
-		if name != node {
+		if named(req) != node {
 			return forbidden(req, "can only access node lease with the same name as the requesting node")
+		}
+	case kind.CSINodes:
+		if named(req) != node {
+			return forbidden(req, "can only access CSINode with the same name as the requesting node")
 		}
 	}
 	return nil
 }
 
+// named returns the name of the object that a request is for; a new one says it itself.
+func named(req *Request) string {
+	if req.Verb == Create && req.Object != nil {
+		return req.Object.GetName()
+	}
+	return req.Name
+}
+
 func restrictPod(req *Request, snap *view.Snapshot, node string) error {
 	if req.Verb == Create && req.Subresource == "" {
-		return restrictMirror(req, node)
+		return restrictMirror(req, snap, node)
 	}
 	pod, _ := req.Old.(*corev1.Pod)
 	if pod == nil {
@@ -107,7 +116,7 @@ func restrictPod(req *Request, snap *view.Snapshot, node string) error {
 	return nil
 }
 
-func restrictMirror(req *Request, node string) error {
+func restrictMirror(req *Request, snap *view.Snapshot, node string) error {
 	pod := req.Object.(*corev1.Pod)
 	if _, mirror := pod.Annotations[corev1.MirrorPodAnnotationKey]; !mirror {
 		return forbidden(req, "pod does not have %q annotation, node %q can only create mirror pods", corev1.MirrorPodAnnotationKey, node)
@@ -118,16 +127,25 @@ func restrictMirror(req *Request, node string) error {
 	if len(pod.OwnerReferences) > 1 {
 		return forbidden(req, "node %q can only create pods with a single owner reference set to itself", node)
 	}
-	for _, o := range pod.OwnerReferences {
-		if o.APIVersion != "v1" || o.Kind != "Node" || o.Name != node {
-			return forbidden(req, "node %q can only create pods with an owner reference set to itself", node)
-		}
-		if o.Controller == nil || !*o.Controller {
-			return forbidden(req, "node %q can only create pods with a controller owner reference set to true", node)
-		}
-		if o.BlockOwnerDeletion != nil && *o.BlockOwnerDeletion {
-			return forbidden(req, "node %q must not set blockOwnerDeletion on an owner reference", node)
-		}
+	if len(pod.OwnerReferences) == 0 {
+		return forbidden(req, "node %q can only create pods with an owner reference set to itself", node)
+	}
+	owner := pod.OwnerReferences[0]
+	if owner.APIVersion != "v1" || owner.Kind != "Node" || owner.Name != node {
+		return forbidden(req, "node %q can only create pods with an owner reference set to itself", node)
+	}
+	if owner.Controller == nil || !*owner.Controller {
+		return forbidden(req, "node %q can only create pods with a controller owner reference set to itself", node)
+	}
+	if owner.BlockOwnerDeletion != nil && *owner.BlockOwnerDeletion {
+		return forbidden(req, "node %q must not set blockOwnerDeletion on an owner reference", node)
+	}
+	self, ok := view.Get[*corev1.Node](snap, kind.Nodes, "", node)
+	if !ok {
+		return apierrors.NewNotFound(kind.Nodes.GroupResource(), node)
+	}
+	if owner.UID != self.UID {
+		return forbidden(req, "node %s UID mismatch: expected %s got %s", node, owner.UID, self.UID)
 	}
 	for _, v := range pod.Spec.Volumes {
 		if v.ConfigMap != nil {
@@ -141,10 +159,7 @@ func restrictMirror(req *Request, node string) error {
 }
 
 func restrictNode(req *Request, node string) error {
-	name := req.Name
-	if req.Verb == Create && req.Object != nil {
-		name = req.Object.GetName()
-	}
+	name := named(req)
 	if name != node {
 		return forbidden(req, "node %q is not allowed to modify node %q", node, name)
 	}

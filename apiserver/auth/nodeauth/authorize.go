@@ -170,7 +170,11 @@ func own(node string, a auth.Attributes, what string) string {
 func nodes(node string, a auth.Attributes) (why string, restricted bool) {
 	switch a.Verb {
 	case "get", "list", "watch":
-		if a.Subresource == "" && a.Name != node {
+		switch {
+		case a.Subresource != "" || a.Name == node:
+		case a.Name == "":
+			return fmt.Sprintf("node '%s' cannot read all nodes, only its own Node object", node), true
+		default:
 			return fmt.Sprintf("node '%s' cannot read '%s', only its own Node object", node, a.Name), true
 		}
 	case "update", "patch":

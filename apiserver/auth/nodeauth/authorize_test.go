@@ -106,7 +106,7 @@ func TestNodesSeeTheirOwnOnly(t *testing.T) {
 		{"get serviceaccounts shop/web-account", "yes"},
 		{"get nodes n1", "yes"},
 		{"get nodes n2", "node 'n1' cannot read 'n2', only its own Node object"},
-		{"list nodes ", "node 'n1' cannot read ''"},
+		{"list nodes ", "node 'n1' cannot read all nodes, only its own Node object"},
 		{"watch nodes n1", "yes"},
 		{"patch nodes/status n1", "yes"},
 		{"patch nodes/status n2", "node 'n1' is not allowed to modify node 'n2'"},
