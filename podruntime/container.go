@@ -161,12 +161,17 @@ func (s *Server) StartContainer(ctx context.Context, req *runtimeapi.StartContai
 		return nil, wrap(err, "start container %s", c.config.Metadata.Name)
 	}
 	s.mu.Lock()
+	if c.rec.State != containerStarting {
+		s.mu.Unlock()
+		_ = s.driver.KillContainer(context.WithoutCancel(ctx), ref) // it came up after the pod's end; removal does it again
+		return nil, status.Errorf(codes.FailedPrecondition, "start container %s: sandbox %s ended meanwhile", c.config.Metadata.Name, ref.Sandbox)
+	}
 	c.rec.State = containerRunning
 	c.rec.StartedAt = started.At.UnixNano()
 	err = s.saveContainer(c)
 	early := c.early
+	s.publishLocked(sb, c.id, runtimeapi.ContainerEventType_CONTAINER_STARTED_EVENT)
 	s.mu.Unlock()
-	s.publish(sb, c.id, runtimeapi.ContainerEventType_CONTAINER_STARTED_EVENT)
 	if early != nil {
 		s.finish(c, *early, "", "")
 	}
@@ -211,10 +216,10 @@ func (s *Server) exited(e Exit) {
 // finish records how a container ended, once. reason "" is derived from the exit.
 func (s *Server) finish(c *container, e Exit, reason, message string) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	switch c.rec.State {
 	case containerRunning, containerStarting:
 	default:
-		s.mu.Unlock()
 		return
 	}
 	if reason == "" {
@@ -230,10 +235,8 @@ func (s *Server) finish(c *container, e Exit, reason, message string) {
 		s.log.Error("exit of a container was not recorded", "container", c.id, "error", err)
 	}
 	close(c.exited)
-	sb := s.sandboxes[c.rec.Sandbox]
-	s.mu.Unlock()
-	if sb != nil {
-		s.publish(sb, c.id, runtimeapi.ContainerEventType_CONTAINER_STOPPED_EVENT)
+	if sb := s.sandboxes[c.rec.Sandbox]; sb != nil {
+		s.publishLocked(sb, c.id, runtimeapi.ContainerEventType_CONTAINER_STOPPED_EVENT)
 	}
 }
 
@@ -267,14 +270,25 @@ func (s *Server) pauseExited(e Exit) {
 	}()
 }
 
-// lost ends a pod whose pause process is gone. It needs the sandbox's lock.
+// lost ends a pod whose pause process is gone. It needs the sandbox's lock. The sandbox's end is told before those of its
+// containers: who heard of them first would start them again in it.
 func (s *Server) lost(ctx context.Context, sb *sandbox, at time.Time) {
 	s.mu.Lock()
-	state := sb.rec.State
-	s.mu.Unlock()
-	if state == sandboxRemoving {
+	was := sb.rec.State
+	if was == sandboxRemoving {
+		s.mu.Unlock()
 		return
 	}
+	if was == sandboxReady {
+		sb.rec.State = sandboxNotReady
+	}
+	if err := s.saveSandbox(sb); err != nil {
+		s.log.Error("state of a pod was not recorded", "sandbox", sb.id, "error", err)
+	}
+	if was == sandboxReady {
+		s.publishLocked(sb, sb.id, runtimeapi.ContainerEventType_CONTAINER_STOPPED_EVENT)
+	}
+	s.mu.Unlock()
 	if err := s.driver.KillSandbox(ctx, sb.rec.Spec); err != nil {
 		s.log.Error("kill what is left of a pod", "sandbox", sb.id, "error", err)
 	}
@@ -296,18 +310,6 @@ func (s *Server) lost(ctx context.Context, sb *sandbox, at time.Time) {
 			x = Exit{Sandbox: sb.id, Container: c.id, Code: 255, At: at, Unknown: true}
 		}
 		s.finish(c, x, "", "")
-	}
-	s.mu.Lock()
-	was := sb.rec.State
-	if was == sandboxReady {
-		sb.rec.State = sandboxNotReady
-	}
-	if err := s.saveSandbox(sb); err != nil {
-		s.log.Error("state of a pod was not recorded", "sandbox", sb.id, "error", err)
-	}
-	s.mu.Unlock()
-	if was == sandboxReady {
-		s.publish(sb, sb.id, runtimeapi.ContainerEventType_CONTAINER_STOPPED_EVENT)
 	}
 }
 

@@ -317,7 +317,9 @@ func (s *Server) removeSandbox(ctx context.Context, sb *sandbox) error {
 		}
 	}
 	// The event carries the status of what is deleted, so it is made before.
+	s.mu.Lock()
 	gone := s.event(sb, sb.id, runtimeapi.ContainerEventType_CONTAINER_DELETED_EVENT)
+	s.mu.Unlock()
 	if err := s.forgetSandbox(ctx, sb); err != nil {
 		return err
 	}
@@ -355,6 +357,11 @@ func (s *Server) forgetSandbox(ctx context.Context, sb *sandbox) error {
 func (s *Server) containersOf(id string) []*container {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.containersLocked(id)
+}
+
+// containersLocked is containersOf for a caller that holds s.mu.
+func (s *Server) containersLocked(id string) []*container {
 	var all []*container
 	for _, c := range s.containers {
 		if c.rec.Sandbox == id {

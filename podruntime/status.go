@@ -196,17 +196,23 @@ func (c *container) state() runtimeapi.ContainerState {
 }
 
 // event describes what happened to a container, or to a sandbox if id is the sandbox's.
+// The caller holds s.mu.
 func (s *Server) event(sb *sandbox, id string, t runtimeapi.ContainerEventType) *runtimeapi.ContainerEventResponse {
-	containers := s.containersOf(sb.id)
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	ev := &runtimeapi.ContainerEventResponse{ContainerId: id, ContainerEventType: t, CreatedAt: time.Now().UnixNano(), PodSandboxStatus: sb.status()}
-	for _, c := range containers {
+	for _, c := range s.containersLocked(sb.id) {
 		ev.ContainersStatuses = append(ev.ContainersStatuses, c.status())
 	}
 	return ev
 }
 
 func (s *Server) publish(sb *sandbox, id string, t runtimeapi.ContainerEventType) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.publishLocked(sb, id, t)
+}
+
+// publishLocked is publish for a caller that holds s.mu since it set the new state, so that events come in the order of what
+// they tell.
+func (s *Server) publishLocked(sb *sandbox, id string, t runtimeapi.ContainerEventType) {
 	s.events.publish(s.event(sb, id, t))
 }

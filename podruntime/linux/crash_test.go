@@ -85,6 +85,7 @@ func TestPodWhosePauseProcessDiesIsKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	ended(p.ID)
+	ended(id)
 	st := p.Status(id)
 	if st.State != runtimeapi.ContainerState_CONTAINER_EXITED || st.ExitCode != 255 || st.Reason != "Unknown" {
 		t.Errorf("state %v, exit code %d, reason %q, want exited, 255, Unknown", st.State, st.ExitCode, st.Reason)

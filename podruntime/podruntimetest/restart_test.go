@@ -2,10 +2,13 @@ package podruntimetest_test
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"sampan/podruntime"
@@ -102,6 +105,77 @@ func TestPauseThatDiesTakesItsPodDown(t *testing.T) {
 		}
 		if f.network.Attached() > 0 {
 			t.Error("its address is still held")
+		}
+	})
+}
+
+// Who hears of the containers' ends first would start them again in a sandbox that ends.
+func TestEndOfASandboxIsToldBeforeThoseOfItsContainers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakes()
+		s, suite := f.boot(t)
+		defer s.Close()
+		p := suite.RunPodOnly(t)
+		name := map[string]string{p.ID: "sandbox"}
+		for _, c := range []string{"a", "b"} {
+			name[p.Run(c, podruntimetest.ScriptForever)] = "container"
+		}
+		stream, err := p.CRI.GetContainerEvents(t.Context(), &runtimeapi.GetEventsRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := stream.Header(); err != nil {
+			t.Fatal(err)
+		}
+		f.driver.KillPause(p.ID)
+		var got []string
+		for range name {
+			ev, err := stream.Recv()
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, name[ev.ContainerId])
+			if ev.ContainerEventType != runtimeapi.ContainerEventType_CONTAINER_STOPPED_EVENT || ev.PodSandboxStatus.State != runtimeapi.PodSandboxState_SANDBOX_NOTREADY {
+				t.Errorf("%v of a %s in a sandbox that is %v", ev.ContainerEventType, name[ev.ContainerId], ev.PodSandboxStatus.State)
+			}
+		}
+		if want := []string{"sandbox", "container", "container"}; !slices.Equal(got, want) {
+			t.Errorf("told of %v, want %v", got, want)
+		}
+	})
+}
+
+func TestContainerThatStartsWhileItsPauseDiesDoesNotRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakes()
+		f.driver = podruntimetest.NewDriver(func(podruntime.ContainerSpec) podruntimetest.Behaviour {
+			return podruntimetest.Behaviour{StartFor: time.Second}
+		})
+		s, suite := f.boot(t)
+		defer s.Close()
+		p := suite.RunPodOnly(t)
+		id := p.Create("c", podruntimetest.ScriptForever)
+		started := make(chan error)
+		go func() {
+			_, err := p.CRI.StartContainer(t.Context(), &runtimeapi.StartContainerRequest{ContainerId: id})
+			started <- err
+		}()
+		synctest.Wait()
+		f.driver.KillPause(p.ID)
+		if err := <-started; status.Code(err) != codes.FailedPrecondition {
+			t.Errorf("it was started: %v", err)
+		}
+		if st := p.Status(id); st.State != runtimeapi.ContainerState_CONTAINER_EXITED {
+			t.Errorf("the container is %v", st.State)
+		}
+		if running := f.driver.Running(); len(running) > 0 {
+			t.Errorf("%v run", running)
+		}
+		if _, err := p.CRI.RemovePodSandbox(t.Context(), &runtimeapi.RemovePodSandboxRequest{PodSandboxId: p.ID}); err != nil {
+			t.Error(err)
+		}
+		if left := f.driver.Left(); len(left) > 0 {
+			t.Errorf("left behind: %v", left)
 		}
 	})
 }
