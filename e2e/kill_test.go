@@ -186,7 +186,8 @@ func TestTwoHundredKillsLoseNoWriteAndNoEvent(t *testing.T) {
 	t.Logf("%d kills in %s", kills, time.Since(began).Round(time.Millisecond))
 
 	// What is there now, by a client that knows nothing.
-	list, err := api.CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{})
+	all := streams.CoreV1().ConfigMaps("default")
+	list, err := all.List(t.Context(), metav1.ListOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,7 +214,7 @@ func TestTwoHundredKillsLoseNoWriteAndNoEvent(t *testing.T) {
 		t.Errorf("only %d writes were acknowledged", writes)
 	}
 	// The watchers arrive at the same state.
-	last, err := api.CoreV1().ConfigMaps("default").Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "last"}}, metav1.CreateOptions{})
+	last, err := all.Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "last"}}, metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -359,7 +360,7 @@ func (o *observer) wake() {
 func (o *observer) expect(name string, want map[string]string) {
 	o.t.Helper()
 	// client-go retries a request whose connection broke after a second, up to ten times, before it says so.
-	late := time.NewTimer(90 * time.Second)
+	late := time.NewTimer(2 * patience)
 	defer late.Stop()
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -395,7 +396,7 @@ func (o *observer) watch(ctx context.Context, api typedv1.ConfigMapInterface, l 
 	for relist := true; ctx.Err() == nil; {
 		l.wait(ctx)
 		if relist {
-			soon, cancel := context.WithTimeout(ctx, 5*time.Second)
+			soon, cancel := context.WithTimeout(ctx, patience)
 			list, err := api.List(soon, metav1.ListOptions{})
 			cancel()
 			if err != nil {
