@@ -49,6 +49,10 @@ func (x *exchange) connect() error {
 		return err
 	}
 	if pod.Spec.NodeName == "" {
+		if x.route.subresource == "log" {
+			x.w.WriteHeader(http.StatusNoContent) // nothing has been printed yet
+			return nil
+		}
 		return apierrors.NewBadRequest(fmt.Sprintf("pod %s does not have a host assigned", pod.Name))
 	}
 	if x.server.cfg.Nodes == nil {

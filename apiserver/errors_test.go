@@ -304,7 +304,8 @@ func TestPodStreamsAreTranslatedForTheNode(t *testing.T) {
 		"one/log?container=x":      "container x is not valid for pod one",
 		"one/log?tailLines=-1":     "tailLines: Invalid value: -1: must be greater than or equal to 0",
 		"starting/log":             `container "c" in pod "starting" is waiting to start: ContainerCreating`,
-		"waiting/log":              "pod waiting does not have a host assigned",
+		"waiting/log?container=x":  "container x is not valid for pod waiting",
+		"waiting/attach?stdout=1":  "pod waiting does not have a host assigned",
 		"away/log":                 "node lost cannot be reached: no agent is connected",
 		"one/exec?stdout=1":        "you must specify at least 1 command for the container",
 		"one/exec?command=ls":      "you must specify at least one of stdin, stdout, stderr",
@@ -318,6 +319,9 @@ func TestPodStreamsAreTranslatedForTheNode(t *testing.T) {
 		if code < 400 || !strings.Contains(status.Message, want) {
 			t.Errorf("%s: %d %s", path, code, body)
 		}
+	}
+	if code, _, body := send(t, "GET", url+"waiting/log", ""); code != http.StatusNoContent || body != "" {
+		t.Errorf("the log of a pod without a node: %d %s", code, body)
 	}
 }
 
