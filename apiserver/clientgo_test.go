@@ -82,8 +82,13 @@ func protobuf(cfg *rest.Config) *rest.Config {
 	return own
 }
 
+// soon ends shortly before the tests are killed for their time, so that who waits for what does not come can say so.
 func soon(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	deadline, ok := t.Deadline()
+	if !ok {
+		return t.Context()
+	}
+	ctx, cancel := context.WithDeadline(t.Context(), deadline.Add(-30*time.Second))
 	t.Cleanup(cancel)
 	return ctx
 }

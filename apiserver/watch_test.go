@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -38,7 +37,7 @@ func expect(t *testing.T, w watch.Interface, want string) watch.Event {
 			t.Fatalf("got event %s, want %s (%+v)", got, want, e.Object)
 		}
 		return e
-	case <-time.After(10 * time.Second):
+	case <-soon(t).Done():
 		t.Fatalf("no event, want %s", want)
 	}
 	panic("unreachable")
@@ -263,7 +262,7 @@ func TestInformerFollowsTheServer(t *testing.T) {
 				if got != want {
 					t.Fatalf("informer saw %q, want %q", got, want)
 				}
-			case <-time.After(10 * time.Second):
+			case <-soon(t).Done():
 				t.Fatalf("informer did not see %q", want)
 			}
 		}
