@@ -90,9 +90,12 @@ func Read(ctx context.Context, path string, o Options, stdout, stderr io.Writer,
 func follow(ctx context.Context, f *os.File, path string, w *watch, out *writer, done <-chan struct{}) error {
 	r := bufio.NewReaderSize(f, 64<<10)
 	current := f
+	var next *os.File // has taken the place of current, which may still hold lines that came after it was read
 	defer func() {
-		if current != f {
-			_ = current.Close() // read only
+		for _, file := range []*os.File{current, next} {
+			if file != nil && file != f {
+				_ = file.Close() // read only
+			}
 		}
 	}()
 	var partial []byte // a line whose end is not written yet
@@ -121,13 +124,16 @@ func follow(ctx context.Context, f *os.File, path string, w *watch, out *writer,
 		if w == nil {
 			return nil
 		}
-		// Everything is read. The log may have been rotated meanwhile: go on with the new file then.
-		if next := successor(current, path); next != nil {
+		// Everything is read. If the log has been rotated meanwhile, what came before that is read first, then the new file.
+		if next != nil {
 			if current != f {
 				_ = current.Close() // read only
 			}
-			current, partial = next, nil
-			r.Reset(next)
+			current, next, partial = next, nil, nil
+			r.Reset(current)
+			continue
+		}
+		if next = successor(current, path); next != nil {
 			continue
 		}
 		if ended {

@@ -101,7 +101,8 @@ func TestFollowAcrossRotation(t *testing.T) {
 	appendTo(at(1) + " stdout F ha")
 	appendTo("lf\n")
 	next("half\n")
-	for i := range 3 {
+	// Many times: the last line and the rotation must meet the reader at every point.
+	for i := range 1000 {
 		appendTo(at(2) + fmt.Sprintf(" stdout F old %d\n", i))
 		if err := os.Rename(path, path+".1"); err != nil {
 			t.Fatal(err)
