@@ -28,7 +28,8 @@ func TestRestartOfTheServerKeepsContainersAndHearsOfTheirEnds(t *testing.T) {
 	stopFile := func(id string) {
 		t.Helper()
 		code, err := m.driver.Exec(t.Context(), podruntime.ContainerRef{ID: id, Sandbox: p.ID}, podruntime.ExecSpec{Args: []string{"touch", "/tmp/stop"}})
-		if err != nil || code != 0 {
+		// 137: the container was quicker to end than touch, which it took with it.
+		if err != nil || code != 0 && code != 137 {
 			t.Fatal(code, err)
 		}
 	}
