@@ -192,7 +192,7 @@ func (i *identities) keepFresh(ctx context.Context, trust func(*x509.CertPool, *
 		err := i.refresh(ctx, now, trust)
 		wait = i.untilNext(now)
 		if err != nil && ctx.Err() == nil {
-			i.log.Error("the cluster's identity cannot be renewed", "err", err)
+			i.log.Error("the cluster's identity cannot be renewed", "error", err)
 			wait = retryAfter
 		}
 	}
