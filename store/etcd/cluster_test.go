@@ -338,6 +338,20 @@ func TestTooLargeWriteIsSaidToBe(t *testing.T) {
 	put(t, s, "/a", "1", 0)
 }
 
+func TestWriteOfTooManyKeysIsSaidToBe(t *testing.T) {
+	s := open(t, etcdtest.Start(t, "http"), nil)
+	writes := make([]store.Write, 150)
+	for i := range writes {
+		writes[i] = store.Write{Key: fmt.Sprintf("/a/%d", i), Value: []byte("1")}
+	}
+	if _, err := s.Apply(t.Context(), writes...); !errors.Is(err, store.ErrTooLarge) || !strings.Contains(err.Error(), "--max-txn-ops") {
+		t.Errorf("%d keys: %v", len(writes), err)
+	}
+	if _, err := s.Apply(t.Context(), writes[:120]...); err != nil {
+		t.Errorf("120 keys: %v", err)
+	}
+}
+
 func TestStoresOfDifferentNamesAreApart(t *testing.T) {
 	server := etcdtest.Start(t, "http")
 	open1 := func(name string) *etcd.Store {

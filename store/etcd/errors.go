@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/codes"
@@ -38,6 +39,8 @@ func explain(ctx context.Context, opts Options, what string, err error) error {
 			what, store.ErrNoSpace, members(opts))
 	case errors.Is(err, rpctypes.ErrRequestTooLarge), status.Code(err) == codes.ResourceExhausted:
 		return fmt.Errorf("%s: %w: etcd at %s takes 1.5 MiB, unless its --max-request-bytes says otherwise", what, store.ErrTooLarge, members(opts))
+	case errors.Is(err, rpctypes.ErrTooManyOps):
+		return fmt.Errorf("%s: %w: etcd at %s takes 128 keys in one transaction, unless its --max-txn-ops says otherwise", what, store.ErrTooLarge, members(opts))
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("%s: %w: etcd at %s did not answer within %v", what, store.ErrUnavailable, members(opts), callTimeout)
 	case unreachable(err):
@@ -47,6 +50,13 @@ func explain(ctx context.Context, opts Options, what string, err error) error {
 		return fmt.Errorf("%s: %w", what, meaning)
 	}
 	return fmt.Errorf("%s in etcd at %s: %w", what, members(opts), err)
+}
+
+// unanswered reports whether etcd may have done what it was asked for, since the question was not refused, and did not
+// fail for want of a connection.
+func unanswered(err error) bool {
+	return (unreachable(err) || errors.Is(err, context.DeadlineExceeded)) &&
+		!strings.HasPrefix(status.Convert(err).Message(), "connection error:")
 }
 
 // unreachable tells a cluster that cannot answer from one that answers with a refusal.

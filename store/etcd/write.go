@@ -61,7 +61,11 @@ func (s *Store) Apply(ctx context.Context, writes ...store.Write) (int64, error)
 		return 0, conflict
 	case err != nil:
 		f.land(0)
-		return 0, s.failure(ctx, "write of "+writes[0].Key, err)
+		what := "write of " + writes[0].Key
+		if unanswered(err) {
+			what += ", which may have been carried out"
+		}
+		return 0, s.failure(ctx, what, err)
 	case !changed:
 		f.land(0)
 		return s.log.Revision(), nil
