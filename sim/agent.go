@@ -49,8 +49,16 @@ func (a *agent) renew() {
 		ObjectMeta: metav1.ObjectMeta{Namespace: corev1.NamespaceNodeLease, Name: a.node},
 		Spec:       coordinationv1.LeaseSpec{HolderIdentity: &holder, LeaseDurationSeconds: &seconds, RenewTime: &now},
 	}
-	if _, err := a.s.api.Update(context.Background(), lease, "", metav1.UpdateOptions{}); apierrors.IsNotFound(err) {
-		_, _ = a.s.api.Create(context.Background(), lease, metav1.CreateOptions{})
+	held, err := a.s.api.Get(context.Background(), view.KeyOf(kind.Leases, lease))
+	switch {
+	case err == nil:
+		lease.ResourceVersion = held.GetResourceVersion()
+		_, err = a.s.api.Update(context.Background(), lease, "", metav1.UpdateOptions{})
+	case apierrors.IsNotFound(err):
+		_, err = a.s.api.Create(context.Background(), lease, metav1.CreateOptions{})
+	}
+	if err != nil && a.s.err == nil {
+		a.s.err = fmt.Errorf("renew the lease of %s: %w", a.node, err)
 	}
 	a.report()
 	a.after(10*time.Second, a.renew)
