@@ -86,6 +86,9 @@ func (c *Core) Reset(snap *view.Snapshot) {
 			c.forget(uid)
 		}
 	}
+	for _, p := range c.inOrder(func(p *pending) bool { return true }) {
+		c.followUp(p)
+	}
 	c.wakeAll(func(p *pending) bool { return true })
 	clear(c.touched)
 }
@@ -172,10 +175,21 @@ func (c *Core) updatePending(p *pending, pod *corev1.Pod) {
 		return
 	}
 	changed := !sameDemand(p.pod, pod)
+	if p.pod.ResourceVersion != pod.ResourceVersion {
+		c.followUp(p)
+	}
 	p.pod = pod
 	if changed {
 		p.request = place.NewRequest(pod)
 		c.wake(p)
+	}
+}
+
+// followUp takes notice that the pod, or a claim of it, is newer than what it was decided on.
+func (c *Core) followUp(p *pending) {
+	p.moved = true
+	if p.state == backingOff && p.stale {
+		c.activate(p)
 	}
 }
 
@@ -205,6 +219,9 @@ func resized(a, b *corev1.Pod) bool {
 }
 
 func (c *Core) observeClaim(key view.Key) {
+	for _, p := range c.inOrder(func(p *pending) bool { return p.claims[key] }) {
+		c.followUp(p)
+	}
 	c.wakeAll(func(p *pending) bool { return p.claims[key] })
 }
 
@@ -234,16 +251,21 @@ func (c *Core) wakeTouched() {
 
 // wakeAll wakes the waiting pods that could be helped, in the order in which they began to wait.
 func (c *Core) wakeAll(helped func(p *pending) bool) {
+	for _, p := range c.inOrder(func(p *pending) bool { return p.state != active && p.state != backingOff && helped(p) }) {
+		c.wake(p)
+	}
+}
+
+// inOrder returns the pods that match, in the order in which they began to wait.
+func (c *Core) inOrder(match func(p *pending) bool) []*pending {
 	var found []*pending
 	for _, p := range c.pending {
-		if p.state != active && p.state != backingOff && helped(p) {
+		if match(p) {
 			found = append(found, p)
 		}
 	}
 	slices.SortFunc(found, func(a, b *pending) int { return a.order - b.order })
-	for _, p := range found {
-		c.wake(p)
-	}
+	return found
 }
 
 // wake has a pod decided again, now or when its decision in flight is carried out.
@@ -296,7 +318,7 @@ func (c *Core) Next(now time.Time) (d Decision, ok bool) {
 			continue
 		}
 		if d, ok := c.decide(p); ok {
-			p.decision, p.state = d, inFlight
+			p.decision, p.state, p.moved, p.stale = d, inFlight, false, false
 			return d, true
 		}
 	}
@@ -344,11 +366,11 @@ func (c *Core) Done(d Decision, err error, now time.Time) {
 	case apierrors.IsNotFound(err) && d.Verb != Give:
 		c.forget(uid)
 		c.release(uid)
-	case apierrors.IsConflict(err) && d.Verb != Bind && p.failures == 0:
+	case apierrors.IsConflict(err) && d.Verb != Bind && p.moved:
 		c.release(uid) // written meanwhile by someone else: decide on the new state
-		p.failures++   // and if it is conflicting again, give the view time to follow
 		c.activate(p)
 	default:
+		p.stale = apierrors.IsConflict(err) && d.Verb != Bind
 		if d.Verb != Bind || refused(err) { // else the pod may be bound all the same: the view will tell before the back-off ends
 			c.release(uid)
 		}

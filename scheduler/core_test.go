@@ -193,3 +193,51 @@ func TestSchedulerNeverOvercommitsAndNeverForgets(t *testing.T) {
 		}
 	})
 }
+
+func TestDecisionThatMetANewerStateIsTakenAnewWhenThatIsSeen(t *testing.T) {
+	conflict := apierrors.NewConflict(kind.Pods.GroupResource(), "p", errors.New("the object has been modified"))
+	web := func(p *corev1.Pod) {
+		p.UID, p.Generation, p.Spec.SchedulerName = types.UID(p.Name), 1, corev1.DefaultSchedulerName
+		p.Spec.Volumes = []corev1.Volume{{Name: "data", VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "data"}}}}
+	}
+	newer := map[string]func(*faulty){
+		"pod": func(f *faulty) { f.put(kind.Pods, pod("p", "1", web)) },
+		"claim": func(f *faulty) {
+			f.put(kind.PersistentVolumeClaims, &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "data"}})
+		},
+	}
+	for name, write := range newer {
+		for _, early := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, seen before the answer: %t", name, early), func(t *testing.T) {
+				f := &faulty{core: scheduler.NewCore(corev1.DefaultSchedulerName), now: time.Unix(0, 0)}
+				see := func() {
+					f.core.Observe(f.unseen, f.world.Snapshot())
+					f.unseen = nil
+				}
+				f.put(kind.Pods, pod("p", "1", web))
+				see()
+				d, ok := f.core.Next(f.now)
+				if !ok || d.Verb != scheduler.Refuse {
+					t.Fatalf("without a node: %+v %t", d, ok)
+				}
+				write(f)
+				if early {
+					see()
+				}
+				f.core.Done(d, conflict, f.now)
+				if !early {
+					if d, ok := f.core.Next(f.now); ok {
+						t.Fatalf("decided on the old state once more: %+v", d)
+					}
+					if want := f.now.Add(time.Second); !f.core.WakeAt().Equal(want) {
+						t.Errorf("decided anew at %v if nothing is seen, want %v", f.core.WakeAt(), want)
+					}
+					see()
+				}
+				if _, ok := f.core.Next(f.now); !ok {
+					t.Error("not decided anew")
+				}
+			})
+		}
+	}
+}

@@ -27,7 +27,9 @@ type pending struct {
 	request *place.Request
 	claims  map[view.Key]bool // that the pod uses
 	state   state
-	dirty   bool // something changed while the decision was in flight
+	dirty   bool // something that could help changed while the decision was in flight
+	moved   bool // the pod or a claim of it changed while the decision was in flight
+	stale   bool // backing off because a write met a newer state than the decision: until that is seen
 	order   int  // of activation; earlier goes first among equal priorities
 
 	decision  Decision // the one in flight
