@@ -346,7 +346,7 @@ func suspend(t *testing.T, pid int) {
 func TestStuckNameServerIsReplaced(t *testing.T) {
 	t.Parallel() // it waits for its patience to end
 	n := newNode(t)
-	n.patience = 2 * time.Second
+	n.patience = 5 * time.Second // the start of the next one included
 	n.source().Put(kind.Services, svc("web", "10.96.0.20"))
 	s := n.start("one").ready()
 	stuck := n.pids()[0]
