@@ -63,16 +63,13 @@ func defaultPersistentVolume(v *corev1.PersistentVolume) {
 	defaultHostPath(spec.HostPath)
 	defaultDriverSource(&corev1.VolumeSource{AzureDisk: spec.AzureDisk})
 	if s := spec.ISCSI; s != nil {
-		defaultText(&s.ISCSIInterface, "default")
+		defaultISCSI(&s.ISCSIInterface)
 	}
 	if r := spec.RBD; r != nil {
-		defaultText(&r.RBDPool, "rbd")
-		defaultText(&r.RadosUser, "admin")
-		defaultText(&r.Keyring, "/etc/ceph/keyring")
+		defaultRBD(&r.RBDPool, &r.RadosUser, &r.Keyring)
 	}
 	if d := spec.ScaleIO; d != nil {
-		defaultText(&d.StorageMode, "ThinProvisioned")
-		defaultText(&d.FSType, "xfs")
+		defaultScaleIO(&d.StorageMode, &d.FSType)
 	}
 	roundMilli(spec.Capacity)
 }

@@ -162,7 +162,7 @@ func bindMountOptions(g *gate, spec *corev1.PodSpec) {
 // probeProtocols is the field of H2CContainerProbe (KEP-5999).
 func probeProtocols(g *gate, spec *corev1.PodSpec) {
 	eachContainer(spec, nil, func(c *corev1.Container, _ containerAt) {
-		for _, p := range [...]*corev1.Probe{c.LivenessProbe, c.ReadinessProbe, c.StartupProbe} {
+		for _, p := range probesOf(c) {
 			if p != nil && p.HTTPGet != nil {
 				visit(g, &p.HTTPGet.Protocol)
 			}
@@ -178,10 +178,14 @@ func probeProtocols(g *gate, spec *corev1.PodSpec) {
 	})
 }
 
+func probesOf(c *corev1.Container) [3]*corev1.Probe {
+	return [...]*corev1.Probe{c.LivenessProbe, c.ReadinessProbe, c.StartupProbe}
+}
+
 // probeModes is the field of GRPCContainerProbeTLS (KEP-4939).
 func probeModes(g *gate, spec *corev1.PodSpec) {
 	eachContainer(spec, nil, func(c *corev1.Container, _ containerAt) {
-		for _, p := range [...]*corev1.Probe{c.LivenessProbe, c.ReadinessProbe, c.StartupProbe} {
+		for _, p := range probesOf(c) {
 			if p != nil && p.GRPC != nil {
 				visit(g, &p.GRPC.Mode)
 			}

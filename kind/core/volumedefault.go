@@ -44,17 +44,14 @@ func defaultVolume(v *corev1.Volume) {
 
 // defaultDriverSource fills the sources that came before CSI.
 func defaultDriverSource(s *corev1.VolumeSource) {
-	if s.ISCSI != nil {
-		defaultText(&s.ISCSI.ISCSIInterface, "default")
+	if i := s.ISCSI; i != nil {
+		defaultISCSI(&i.ISCSIInterface)
 	}
 	if r := s.RBD; r != nil {
-		defaultText(&r.RBDPool, "rbd")
-		defaultText(&r.RadosUser, "admin")
-		defaultText(&r.Keyring, "/etc/ceph/keyring")
+		defaultRBD(&r.RBDPool, &r.RadosUser, &r.Keyring)
 	}
 	if d := s.ScaleIO; d != nil {
-		defaultText(&d.StorageMode, "ThinProvisioned")
-		defaultText(&d.FSType, "xfs")
+		defaultScaleIO(&d.StorageMode, &d.FSType)
 	}
 	if d := s.AzureDisk; d != nil {
 		defaultPointer(&d.CachingMode, corev1.AzureDataDiskCachingReadWrite)
@@ -62,6 +59,21 @@ func defaultDriverSource(s *corev1.VolumeSource) {
 		defaultPointer(&d.ReadOnly, false)
 		defaultPointer(&d.Kind, corev1.AzureSharedBlobDisk)
 	}
+}
+
+// A pod's volume and a PersistentVolume have types of their own for these sources, with the same defaults.
+
+func defaultISCSI(transport *string) { defaultText(transport, "default") }
+
+func defaultRBD(pool, user, keyring *string) {
+	defaultText(pool, "rbd")
+	defaultText(user, "admin")
+	defaultText(keyring, "/etc/ceph/keyring")
+}
+
+func defaultScaleIO(mode, fsType *string) {
+	defaultText(mode, "ThinProvisioned")
+	defaultText(fsType, "xfs")
 }
 
 func defaultText(s *string, value string) {
