@@ -18,20 +18,22 @@ import (
 	"sampan/kind"
 	"sampan/plan"
 	"sampan/view"
+	"sampan/view/viewtest"
 )
+
+// unneeded panics: it is what a client does beside what the test needs.
+type unneeded struct{ client.Client }
 
 // server is a client over a world of ConfigMaps and nothing else.
 type server struct {
-	client.Client // panics for what the test does not need
+	unneeded
+	*viewtest.Source
 
-	mu      sync.Mutex // guards following
-	world   view.World
-	changes []view.Change
-	news    chan struct{}
-	refuse  error // of creations
+	mu     sync.Mutex // held while writing; guards following
+	refuse error      // of creations
 }
 
-func newServer() *server { return &server{news: make(chan struct{})} }
+func newServer() *server { return &server{Source: viewtest.NewSource()} }
 
 func (s *server) Create(_ context.Context, obj kind.Object, _ metav1.CreateOptions) (kind.Object, error) {
 	s.mu.Lock()
@@ -40,45 +42,13 @@ func (s *server) Create(_ context.Context, obj kind.Object, _ metav1.CreateOptio
 	switch {
 	case s.refuse != nil:
 		return nil, s.refuse
-	case s.world.Snapshot().Get(key) != nil:
+	case s.Snapshot().Get(key) != nil:
 		return nil, apierrors.NewAlreadyExists(kind.ConfigMaps.GroupResource(), key.Name)
 	}
 	obj = obj.DeepCopyObject().(kind.Object)
-	revision := s.world.Revision() + 1
-	obj.SetResourceVersion(strconv.FormatInt(revision, 10))
-	s.world.Put(kind.ConfigMaps, obj, revision)
-	s.changes = append(s.changes, view.Change{Key: key, New: obj, Revision: revision})
-	close(s.news)
-	s.news = make(chan struct{})
+	obj.SetResourceVersion(strconv.FormatInt(s.Snapshot().Revision()+1, 10))
+	s.Put(kind.ConfigMaps, obj)
 	return obj, nil
-}
-
-func (s *server) Snapshot() *view.Snapshot {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.world.Snapshot()
-}
-
-func (s *server) Since(after int64) ([]view.Change, *view.Snapshot, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.changes[after:], s.world.Snapshot(), true
-}
-
-func (s *server) Wait(ctx context.Context, after int64) error {
-	for {
-		s.mu.Lock()
-		news, revision := s.news, s.world.Revision()
-		s.mu.Unlock()
-		if revision > after {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-news:
-		}
-	}
 }
 
 func configMap(name string) *corev1.ConfigMap {

@@ -20,19 +20,18 @@ import (
 	"sampan/client/events"
 	"sampan/kind"
 	"sampan/view"
+	"sampan/view/viewtest"
 )
 
 // fakeAPI is an API server in memory, without admission and validation.
 type fakeAPI struct {
-	mu      sync.Mutex // guards what follows
-	world   view.World
-	changes []view.Change
-	changed chan struct{}
-	fail    func(verb string, key view.Key) error
-	writes  []string
+	*viewtest.Source
+	mu     sync.Mutex // held while writing; guards what follows
+	fail   func(verb string, key view.Key) error
+	writes []string
 }
 
-func newAPI() *fakeAPI { return &fakeAPI{changed: make(chan struct{})} }
+func newAPI() *fakeAPI { return &fakeAPI{Source: viewtest.NewSource()} }
 
 func kindOf(obj kind.Object) kind.ID {
 	switch obj.(type) {
@@ -61,62 +60,20 @@ func kindOf(obj kind.Object) kind.ID {
 // put stores an object and tells everybody. The caller holds mu.
 func (f *fakeAPI) put(obj kind.Object, verb string) kind.Object {
 	obj = obj.DeepCopyObject().(kind.Object)
-	rev := f.world.Revision() + 1
-	obj.SetResourceVersion(strconv.FormatInt(rev, 10))
+	revision := strconv.FormatInt(f.Snapshot().Revision()+1, 10)
+	obj.SetResourceVersion(revision)
 	key := view.KeyOf(kindOf(obj), obj)
 	if obj.GetUID() == "" {
-		obj.SetUID(types.UID("uid-" + obj.GetName() + "-" + strconv.FormatInt(rev, 10)))
+		obj.SetUID(types.UID("uid-" + obj.GetName() + "-" + revision))
 	}
-	old := f.world.Put(key.Kind, obj, rev)
-	f.tell(view.Change{Key: key, Old: old, New: obj, Revision: rev}, verb)
+	f.writes = append(f.writes, verb+" "+key.String())
+	f.Put(key.Kind, obj)
 	return obj
 }
 
 func (f *fakeAPI) remove(key view.Key) {
-	rev := f.world.Revision() + 1
-	old := f.world.Remove(key.Kind, key.Namespace, key.Name, rev)
-	f.tell(view.Change{Key: key, Old: old, Revision: rev}, "remove")
-}
-
-func (f *fakeAPI) tell(c view.Change, verb string) {
-	f.changes = append(f.changes, c)
-	f.writes = append(f.writes, verb+" "+c.Key.String())
-	close(f.changed)
-	f.changed = make(chan struct{})
-}
-
-func (f *fakeAPI) Snapshot() *view.Snapshot {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.world.Snapshot()
-}
-
-func (f *fakeAPI) Since(after int64) ([]view.Change, *view.Snapshot, bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	var out []view.Change
-	for _, c := range f.changes {
-		if c.Revision > after {
-			out = append(out, c)
-		}
-	}
-	return out, f.world.Snapshot(), true
-}
-
-func (f *fakeAPI) Wait(ctx context.Context, after int64) error {
-	for {
-		f.mu.Lock()
-		past, changed := f.world.Revision() > after, f.changed
-		f.mu.Unlock()
-		if past {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-changed:
-		}
-	}
+	f.writes = append(f.writes, "remove "+key.String())
+	f.Remove(key.Kind, key.Namespace, key.Name)
 }
 
 func notFound(key view.Key) error { return apierrors.NewNotFound(key.Kind.GroupResource(), key.Name) }
@@ -124,7 +81,7 @@ func notFound(key view.Key) error { return apierrors.NewNotFound(key.Kind.GroupR
 func (f *fakeAPI) Get(_ context.Context, key view.Key) (kind.Object, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if obj := f.world.Snapshot().Get(key); obj != nil {
+	if obj := f.Snapshot().Get(key); obj != nil {
 		return obj, nil
 	}
 	return nil, notFound(key)
@@ -134,7 +91,7 @@ func (f *fakeAPI) Create(_ context.Context, obj kind.Object, _ metav1.CreateOpti
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	key := view.KeyOf(kindOf(obj), obj)
-	if f.world.Snapshot().Get(key) != nil {
+	if f.Snapshot().Get(key) != nil {
 		return nil, apierrors.NewAlreadyExists(key.Kind.GroupResource(), key.Name)
 	}
 	return f.put(obj, "create"), nil
@@ -149,7 +106,7 @@ func (f *fakeAPI) Update(_ context.Context, obj kind.Object, sub string, _ metav
 			return nil, err
 		}
 	}
-	old := f.world.Snapshot().Get(key)
+	old := f.Snapshot().Get(key)
 	if old == nil {
 		return nil, notFound(key)
 	}
@@ -170,7 +127,7 @@ func (f *fakeAPI) Patch(context.Context, view.Key, types.PatchType, []byte, stri
 func (f *fakeAPI) Delete(_ context.Context, key view.Key, o metav1.DeleteOptions) (kind.Object, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	obj := f.world.Snapshot().Get(key)
+	obj := f.Snapshot().Get(key)
 	if obj == nil {
 		return nil, notFound(key)
 	}

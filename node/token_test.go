@@ -22,7 +22,7 @@ import (
 func (f *fakeAPI) Token(_ context.Context, account view.Key, r *authenticationv1.TokenRequest) (*authenticationv1.TokenRequest, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.world.Snapshot().Get(account) == nil {
+	if f.Snapshot().Get(account) == nil {
 		return nil, apierrors.NewNotFound(account.Kind.GroupResource(), account.Name)
 	}
 	out := r.DeepCopy()

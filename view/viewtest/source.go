@@ -10,7 +10,7 @@ import (
 	"sampan/view"
 )
 
-// Source is a world that one reader follows. Safe for concurrent use.
+// Source is a world that readers follow; [Source.Settle] is for one of them at a time. Safe for concurrent use.
 type Source struct {
 	mu      sync.Mutex // guards everything below
 	world   view.World
