@@ -16,6 +16,19 @@ import (
 	"sampan/store/embedded"
 )
 
+// leftBy closes a store and returns what its file holds then.
+func leftBy(t *testing.T, s *embedded.Store, path string) []byte {
+	t.Helper()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return whole
+}
+
 // Whatever part of the file is damaged, a server that reads all of it finds either everything, since the part was
 // not in use, or that the file is damaged; never something wrong.
 func TestDamagedPageIsFoundByReadingEverything(t *testing.T) {
@@ -29,13 +42,7 @@ func TestDamagedPageIsFoundByReadingEverything(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	whole, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	whole := leftBy(t, s, path)
 	page := os.Getpagesize()
 	random := rand.New(rand.NewPCG(3, 6))
 	refused := 0
@@ -111,13 +118,7 @@ func TestDamagedPageUnderALogIsAnError(t *testing.T) {
 	for i := range 100 {
 		put(t, s, fmt.Sprintf("/k/%d", i), strings.Repeat("x", i*20), store.AnyRevision)
 	}
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	whole, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	whole := leftBy(t, s, path)
 	page := os.Getpagesize()
 	end := len(bytes.TrimRight(whole, "\x00"))
 	refused := 0
