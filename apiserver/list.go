@@ -83,10 +83,9 @@ func (s *Server) list(ctx context.Context, r request, opts listOptions) (listed,
 	}
 	for obj := range opts.sel.objects(snap, r.kind, r.key.Namespace, after) {
 		if opts.limit > 0 && int64(len(l.items)) == opts.limit {
-			l.cut(snap.Revision())
+			end := l.cut(snap.Revision())
 			if opts.sel.everything() {
-				last := l.items[len(l.items)-1]
-				l.remaining = new(int64(snap.LenFrom(r.kind.ID, r.key.Namespace, last.GetNamespace()+"/"+last.GetName())))
+				l.remaining = new(int64(snap.LenFrom(r.kind.ID, r.key.Namespace, end)))
 			}
 			break
 		}
@@ -95,10 +94,12 @@ func (s *Server) list(ctx context.Context, r request, opts listOptions) (listed,
 	return l, nil
 }
 
-// cut makes the list a page that goes on behind its last item.
-func (l *listed) cut(revision int64) {
+// cut makes the list a page that goes on behind its last item, whose "namespace/name" it returns.
+func (l *listed) cut(revision int64) (end string) {
 	last := l.items[len(l.items)-1]
-	l.continu = continueToken{Version: "meta.k8s.io/v1", Revision: revision, Start: last.GetNamespace() + "/" + last.GetName()}.String()
+	end = last.GetNamespace() + "/" + last.GetName()
+	l.continu = continueToken{Version: "meta.k8s.io/v1", Revision: revision, Start: end}.String()
+	return end
 }
 
 // listAt lists at a revision of the past.

@@ -17,8 +17,8 @@ import (
 const verifiedMax = 1024
 
 // Certificates finds out who sends a request from the client certificate of its connection: the common name is the
-// user, the organizations are the groups, and its fingerprint is in the user's extra values. What was verified once is remembered until it ends, because a signature
-// costs more than most requests.
+// user, the organizations are the groups, and its fingerprint is in the user's extra values. What was verified once is
+// remembered until it ends, because a signature costs more than most requests.
 type Certificates struct {
 	now func() time.Time
 
