@@ -1,6 +1,7 @@
 package rbac
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -36,40 +37,49 @@ func ConfirmNoEscalation(snap *view.Snapshot, authorize auth.Authorizer, user au
 	}
 	switch obj := obj.(type) {
 	case *rbacv1.Role:
-		if was, ok := old.(*rbacv1.Role); ok && equality.Semantic.DeepEqual(was.Rules, obj.Rules) {
-			return nil
-		}
-		if may("escalate", "roles", obj.Namespace, obj.Name) {
+		if onlyForCollection(obj, old) || may("escalate", "roles", obj.Namespace, obj.Name) {
 			return nil
 		}
 		return covered(snap, user, obj.Namespace, obj.Rules)
 	case *rbacv1.ClusterRole:
-		was, ok := old.(*rbacv1.ClusterRole)
-		if ok && equality.Semantic.DeepEqual(was.Rules, obj.Rules) && equality.Semantic.DeepEqual(was.AggregationRule, obj.AggregationRule) {
+		if onlyForCollection(obj, old) || may("escalate", "clusterroles", "", obj.Name) {
 			return nil
 		}
-		if may("escalate", "clusterroles", "", obj.Name) {
-			return nil
+		if err := covered(snap, user, "", obj.Rules); err != nil {
+			return err
 		}
-		// What an aggregation rule selects may become anything, so only who has everything may have one.
-		if obj.AggregationRule != nil && !(ok && equality.Semantic.DeepEqual(was.AggregationRule, obj.AggregationRule)) {
-			if err := covered(snap, user, "", everything()); err != nil {
-				return fmt.Errorf("must have cluster-admin privileges to use an aggregationRule: %w", err)
-			}
+		// What an aggregation rule selects may become anything, and what it is taken from may have more than its rules
+		// should: only who has everything may have to do with one.
+		if was, _ := old.(*rbacv1.ClusterRole); (aggregates(obj) || aggregates(was)) && covered(snap, user, "", everything()) != nil {
+			return errors.New("must have cluster-admin privileges to use the aggregationRule")
 		}
-		return covered(snap, user, "", obj.Rules)
 	case *rbacv1.RoleBinding:
-		if was, ok := old.(*rbacv1.RoleBinding); ok && was.RoleRef == obj.RoleRef && equality.Semantic.DeepEqual(was.Subjects, obj.Subjects) {
-			return nil
+		if !onlyForCollection(obj, old) {
+			return boundBy(snap, may, user, obj.RoleRef, obj.Namespace)
 		}
-		return boundBy(snap, may, user, obj.RoleRef, obj.Namespace)
 	case *rbacv1.ClusterRoleBinding:
-		if was, ok := old.(*rbacv1.ClusterRoleBinding); ok && was.RoleRef == obj.RoleRef && equality.Semantic.DeepEqual(was.Subjects, obj.Subjects) {
-			return nil
+		if !onlyForCollection(obj, old) {
+			return boundBy(snap, may, user, obj.RoleRef, "")
 		}
-		return boundBy(snap, may, user, obj.RoleRef, "")
 	}
 	return nil
+}
+
+// onlyForCollection reports whether an update changes nothing but what the garbage collector needs to do away with the
+// object in the end. Everything else counts: by a label the rules of a role become part of another role.
+func onlyForCollection(obj, old kind.Object) bool {
+	if old == nil {
+		return false
+	}
+	same := obj.DeepCopyObject().(kind.Object)
+	same.SetOwnerReferences(old.GetOwnerReferences())
+	same.SetFinalizers(old.GetFinalizers())
+	same.SetManagedFields(old.GetManagedFields())
+	return equality.Semantic.DeepEqual(same, old)
+}
+
+func aggregates(r *rbacv1.ClusterRole) bool {
+	return r != nil && r.AggregationRule != nil && len(r.AggregationRule.ClusterRoleSelectors) > 0
 }
 
 func boundBy(snap *view.Snapshot, may func(verb, resource, namespace, name string) bool, user auth.User, ref rbacv1.RoleRef, namespace string) error {

@@ -196,6 +196,10 @@ func TestNobodyGrantsWhatItLacks(t *testing.T) {
 	}
 	aggregated := cluster()
 	aggregated.AggregationRule = &rbacv1.AggregationRule{ClusterRoleSelectors: []metav1.LabelSelector{{}}}
+	labelled := cluster(rule("*", "*", "*"))
+	labelled.Labels = map[string]string{"rbac.authorization.k8s.io/aggregate-to-view": "true"}
+	owned := cluster(rule("*", "*", "*"))
+	owned.OwnerReferences, owned.Finalizers = []metav1.OwnerReference{{Kind: "X", Name: "x"}}, []string{"x/y"}
 	own := []kind.Object{
 		&rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "own"}, Rules: []rbacv1.PolicyRule{rule("get list", "", "pods services")}},
 		bound("shop", "Role", "own", rbacv1.Subject{Kind: "User", Name: "bob"}),
@@ -215,7 +219,10 @@ func TestNobodyGrantsWhatItLacks(t *testing.T) {
 		"the same on the cluster":   {own, cluster(rule("get", "", "pods")), nil, "not currently held"},
 		"unchanged rules":           {own, shop(rule("*", "*", "*")), shop(rule("*", "*", "*")), ""},
 		"may escalate":              {with("escalate", "roles"), shop(rule("*", "*", "*")), nil, ""},
-		"an aggregation rule":       {own, aggregated, nil, "must have cluster-admin privileges to use an aggregationRule"},
+		"an aggregation rule":       {own, aggregated, nil, "must have cluster-admin privileges to use the aggregationRule"},
+		"an end of aggregation":     {own, cluster(), aggregated, "must have cluster-admin privileges to use the aggregationRule"},
+		"a label that aggregates":   {own, labelled, cluster(rule("*", "*", "*")), "not currently held"},
+		"an owner and a finalizer":  {own, owned, cluster(rule("*", "*", "*")), ""},
 		"binding its own role":      {own, bound("shop", "Role", "own", account("shop", "x")), nil, ""},
 		"binding a stronger role":   {own, bound("shop", "ClusterRole", "cluster-admin", account("shop", "x")), nil, "not currently held"},
 		"may bind":                  {with("bind", "clusterroles"), bound("shop", "ClusterRole", "cluster-admin", account("shop", "x")), nil, ""},
