@@ -82,7 +82,14 @@ func TestJobValidation(t *testing.T) {
 			"spec.selector: Invalid value", "spec.template.metadata.labels: Invalid value"}},
 		{`{spec: {manualSelector: true, selector: {matchLabels: {app: a}}}}`, nil},
 		{`{spec: {manualSelector: true}}`, []string{"spec.selector: Required value", "spec.template.metadata.labels: Invalid value"}},
-		{`{spec: {template: {metadata: {labels: {job-name: other}}}}}`, []string{"spec.template.metadata.labels[job-name]: Invalid value: \"other\": must be 'a'"}},
+		{`{spec: {template: {metadata: {labels: {job-name: other}}}}}`, []string{
+			`spec.template.metadata.labels[job-name]: Invalid value: {"app":"a","batch.kubernetes.io/controller-uid":"u","batch.kubernetes.io/job-name":"a","controller-uid":"u","job-name":"other"}: must be 'a'`}},
+		{`{spec: {selector: {matchLabels: {job-name: a}}}}`, nil},
+		{`{spec: {completionMode: Indexed, parallelism: 100001, backoffLimitPerIndex: 1, maxFailedIndexes: 100001, successPolicy: {rules: [{}, {succeededCount: -1}]}}}`, []string{
+			"spec.completions: Required value: when completion mode is Indexed",
+			"spec.parallelism: Invalid value: 100001: must be less than or equal to 100000 when completion mode is Indexed",
+			"spec.maxFailedIndexes: Invalid value: 100001: must be less than or equal to 100000",
+			"spec.successPolicy.rules[0]: Required value: at least one of succeededCount or succeededIndexes must be specified"}},
 		{`{spec: {podFailurePolicy: {rules: [{action: FailJob}]}}}`, []string{"spec.podFailurePolicy.rules[0]: Invalid value: specifying one of OnExitCodes and OnPodConditions is required"}},
 		{`{spec: {podFailurePolicy: {rules: [{action: FailIndex, onExitCodes: {operator: In, values: [1, 0]}}]}}}`, []string{
 			`spec.podFailurePolicy.rules[0].action: Invalid value: "FailIndex": requires the backoffLimitPerIndex to be set`,
@@ -114,6 +121,8 @@ func TestJobUpdate(t *testing.T) {
 		{`{}`, `{spec: {template: {spec: {nodeSelector: {a: b}}}}}`, []string{"spec.template: Invalid value"}},
 		{`{spec: {suspend: true}}`, `{spec: {template: {spec: {nodeSelector: {a: b}}}}}`, nil},
 		{`{spec: {suspend: true}}`, `{spec: {template: {spec: {hostNetwork: true}}}}`, []string{"spec.template.spec: Invalid value"}},
+		{`{spec: {suspend: true}}`, `{spec: {template: {metadata: {labels: {batch.kubernetes.io/job-name: null}}}}}`, []string{
+			"spec.template.metadata.labels[batch.kubernetes.io/job-name]: Required value: must be 'a'"}},
 		{`{spec: {completionMode: Indexed, completions: 2, parallelism: 2}}`, `{spec: {completions: 3, parallelism: 3}}`, nil},
 		{`{spec: {completionMode: Indexed, completions: 2, parallelism: 2}}`, `{spec: {completions: 3}}`, []string{
 			"spec.completions: Invalid value: 3: can only be modified in tandem with spec.parallelism"}},
@@ -136,9 +145,17 @@ func TestCronJobValidation(t *testing.T) {
 		{`{spec: {schedule: "@hourly", timeZone: Europe/Berlin}}`, nil},
 		{`{spec: {schedule: "0 0 30 2 *"}}`, nil},
 		{`{spec: {schedule: null}}`, []string{"spec.schedule: Required value"}},
-		{`{spec: {schedule: "error"}}`, []string{`spec.schedule: Invalid value: "error": `}},
-		{`{spec: {schedule: "60 * * * *"}}`, []string{`spec.schedule: Invalid value: "60 * * * *": `}},
-		{`{spec: {schedule: "TZ=0 * * * * *"}}`, []string{`spec.schedule: Invalid value: "TZ=0 * * * * *": cannot use TZ or CRON_TZ in schedule, use timeZone field instead`, `spec.schedule: Invalid value: "TZ=0 * * * * *": unknown time zone "0"`}},
+		{`{spec: {schedule: "*/90 * * * *"}}`, nil},
+		{`{spec: {schedule: "@every 90s"}}`, nil},
+		{`{spec: {schedule: "error"}}`, []string{`spec.schedule: Invalid value: "error": expected exactly 5 fields, found 1: [error]`}},
+		{`{spec: {schedule: "60 * * * *"}}`, []string{`spec.schedule: Invalid value: "60 * * * *": end of range (60) above maximum (59): 60`}},
+		{`{spec: {schedule: "0 0 * * 7"}}`, []string{`spec.schedule: Invalid value: "0 0 * * 7": end of range (7) above maximum (6): 7`}},
+		{`{spec: {schedule: "0 22-6 * * *"}}`, []string{`spec.schedule: Invalid value: "0 22-6 * * *": beginning of range (22) beyond end of range (6): 22-6`}},
+		{`{spec: {schedule: "TZ=0 * * * * *"}}`, []string{`spec.schedule: Invalid value: "TZ=0 * * * * *": cannot use TZ or CRON_TZ in schedule, use timeZone field instead`, `spec.schedule: Invalid value: "TZ=0 * * * * *": provided bad location 0: unknown time zone 0`}},
+		{`{spec: {schedule: "TZ=0"}}`, []string{`spec.schedule: Invalid value: "TZ=0": cannot use TZ or CRON_TZ in schedule, use timeZone field instead`, `spec.schedule: Invalid value: "TZ=0": no fields after the time zone: TZ=0`}},
+		{`{spec: {jobTemplate: {spec: {backoffLimitPerIndex: 1, maxFailedIndexes: 1}}}}`, []string{
+			"spec.jobTemplate.spec.backoffLimitPerIndex: Invalid value: 1: requires indexed completion mode", "spec.jobTemplate.spec.maxFailedIndexes: Invalid value: 1: requires indexed completion mode"}},
+		{`{spec: {jobTemplate: {spec: {podFailurePolicy: {rules: [{action: Ignore, onPodConditions: [{type: DisruptionTarget}]}]}, template: {spec: {restartPolicy: Never}}}}}}`, nil},
 		{`{spec: {schedule: "CRON_TZ=UTC * * * * *"}}`, []string{`spec.schedule: Invalid value: "CRON_TZ=UTC * * * * *": cannot use TZ or CRON_TZ in schedule`}},
 		{`{spec: {timeZone: ""}}`, []string{`spec.timeZone: Invalid value: "": timeZone must be nil or non-empty string`}},
 		{`{spec: {timeZone: local}}`, []string{`spec.timeZone: Invalid value: "local": timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones`, `spec.timeZone: Invalid value: "local": unknown time zone local`}},

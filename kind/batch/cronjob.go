@@ -71,6 +71,7 @@ func CronJob() *kind.Kind {
 func defaultCronJob(c *batchv1.CronJob) {
 	spec := &c.Spec
 	core.DefaultPodTemplate(&spec.JobTemplate.Spec.Template)
+	defaultFailurePolicy(spec.JobTemplate.Spec.PodFailurePolicy)
 	if spec.ConcurrencyPolicy == "" {
 		spec.ConcurrencyPolicy = batchv1.AllowConcurrent
 	}

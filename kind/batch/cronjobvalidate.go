@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/netresearch/go-cron"
+	"github.com/robfig/cron/v3"
 	batchv1 "k8s.io/api/batch/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -17,8 +17,15 @@ import (
 // maxCronJobName leaves room for what is put behind the name to make those of jobs: their host names are labels.
 const maxCronJobName = 52
 
-// ParseSchedule reads a schedule in cron's form.
-func ParseSchedule(text string) (cron.Schedule, error) { return cron.ParseStandard(text) }
+// ParseSchedule reads a schedule in cron's form, with the parser that upstream has: which schedules there are, and when they
+// are due, is not the same to any two parsers.
+func ParseSchedule(text string) (cron.Schedule, error) {
+	// The parser panics if nothing follows a time zone.
+	if (strings.HasPrefix(text, "TZ=") || strings.HasPrefix(text, "CRON_TZ=")) && !strings.Contains(text, " ") {
+		return nil, fmt.Errorf("no fields after the time zone: %s", text)
+	}
+	return cron.ParseStandard(text)
+}
 
 func validateCronJob(c *batchv1.CronJob) field.ErrorList {
 	path := field.NewPath("spec")

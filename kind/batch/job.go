@@ -115,15 +115,7 @@ func defaultJob(j *batchv1.Job) {
 	if spec.Suspend == nil {
 		spec.Suspend = new(false)
 	}
-	if spec.PodFailurePolicy != nil {
-		for i := range spec.PodFailurePolicy.Rules {
-			for j := range spec.PodFailurePolicy.Rules[i].OnPodConditions {
-				if c := &spec.PodFailurePolicy.Rules[i].OnPodConditions[j]; c.Status == "" {
-					c.Status = corev1.ConditionTrue
-				}
-			}
-		}
-	}
+	defaultFailurePolicy(spec.PodFailurePolicy)
 	if spec.PodReplacementPolicy == nil {
 		spec.PodReplacementPolicy = new(batchv1.TerminatingOrFailed)
 		if spec.PodFailurePolicy != nil {
@@ -132,6 +124,19 @@ func defaultJob(j *batchv1.Job) {
 	}
 	if spec.ManualSelector == nil {
 		spec.ManualSelector = new(false)
+	}
+}
+
+func defaultFailurePolicy(p *batchv1.PodFailurePolicy) {
+	if p == nil {
+		return
+	}
+	for i := range p.Rules {
+		for j := range p.Rules[i].OnPodConditions {
+			if c := &p.Rules[i].OnPodConditions[j]; c.Status == "" {
+				c.Status = corev1.ConditionTrue
+			}
+		}
 	}
 }
 

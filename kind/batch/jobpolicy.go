@@ -16,8 +16,9 @@ import (
 func validateFailurePolicy(spec *batchv1.JobSpec, path *field.Path) field.ErrorList {
 	const maxRules, maxCodes, maxConditions = 20, 255, 20
 	rules := spec.PodFailurePolicy.Rules
+	var errs field.ErrorList
 	if len(rules) > maxRules {
-		return field.ErrorList{field.TooMany(path.Child("rules"), len(rules), maxRules)}
+		errs = append(errs, field.TooMany(path.Child("rules"), len(rules), maxRules))
 	}
 	names := sets.New[string]()
 	for _, list := range [][]corev1.Container{spec.Template.Spec.Containers, spec.Template.Spec.InitContainers} {
@@ -25,7 +26,6 @@ func validateFailurePolicy(spec *batchv1.JobSpec, path *field.Path) field.ErrorL
 			names.Insert(list[i].Name)
 		}
 	}
-	var errs field.ErrorList
 	for i := range rules {
 		r, p := &rules[i], path.Child("rules").Index(i)
 		actions := []batchv1.PodFailurePolicyAction{batchv1.PodFailurePolicyActionCount, batchv1.PodFailurePolicyActionFailIndex,
@@ -98,35 +98,40 @@ func validateExitCodes(e *batchv1.PodFailurePolicyOnExitCodesRequirement, names 
 }
 
 func validateSuccessPolicy(spec *batchv1.JobSpec, path *field.Path) field.ErrorList {
-	const maxRules = 20
+	const maxRules, maxIndexes = 20, 64 * 1024 // in number; in bytes of the list
 	rules := spec.SuccessPolicy.Rules
+	var errs field.ErrorList
 	switch {
 	case len(rules) == 0:
-		return field.ErrorList{field.Required(path.Child("rules"), "at least one rules must be specified when the successPolicy is specified")}
+		errs = append(errs, field.Required(path.Child("rules"), "at least one rules must be specified when the successPolicy is specified"))
 	case len(rules) > maxRules:
-		return field.ErrorList{field.TooMany(path.Child("rules"), len(rules), maxRules)}
+		errs = append(errs, field.TooMany(path.Child("rules"), len(rules), maxRules))
 	}
-	var errs field.ErrorList
 	for i, r := range rules {
 		p := path.Child("rules").Index(i)
 		if r.SucceededCount == nil && r.SucceededIndexes == nil {
 			errs = append(errs, field.Required(p, "at least one of succeededCount or succeededIndexes must be specified"))
 		}
-		listed := int64(-1)
-		if r.SucceededIndexes != nil && spec.Completions != nil {
-			n, err := countIndexes(*r.SucceededIndexes, *spec.Completions)
-			if err != nil {
-				errs = append(errs, field.Invalid(p.Child("succeededIndexes"), *r.SucceededIndexes, fmt.Sprintf("error parsing succeededIndexes: %s", err)))
-			} else {
-				listed = n
+		if spec.Completions == nil { // refused elsewhere, and then there are no indexes
+			continue
+		}
+		var listed int64
+		if list := r.SucceededIndexes; list != nil {
+			at := p.Child("succeededIndexes")
+			if len(*list) > maxIndexes {
+				errs = append(errs, field.TooLong(at, *list, maxIndexes))
+			}
+			var err error
+			if listed, err = countIndexes(*list, *spec.Completions); err != nil {
+				errs = append(errs, field.Invalid(at, *list, fmt.Sprintf("error parsing succeededIndexes: %s", err)))
 			}
 		}
 		if n := r.SucceededCount; n != nil {
 			errs = append(errs, core.NonNegative(p.Child("succeededCount"), n)...)
-			if c := spec.Completions; c != nil && *n > *c {
-				errs = append(errs, field.Invalid(p.Child("succeededCount"), *n, fmt.Sprintf("must be less than or equal to %d (the number of specified completions)", *c)))
+			if c := *spec.Completions; *n > c {
+				errs = append(errs, field.Invalid(p.Child("succeededCount"), *n, fmt.Sprintf("must be less than or equal to %d (the number of specified completions)", c)))
 			}
-			if listed >= 0 && int64(*n) > listed {
+			if r.SucceededIndexes != nil && int64(*n) > listed {
 				errs = append(errs, field.Invalid(p.Child("succeededCount"), *n, fmt.Sprintf("must be less than or equal to %d (the number of indexes in the specified succeededIndexes field)", listed)))
 			}
 		}

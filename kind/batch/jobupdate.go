@@ -12,7 +12,8 @@ import (
 
 func validateJobUpdate(j, old *batchv1.Job) field.ErrorList {
 	path := field.NewPath("spec")
-	errs := validateJobSpec(&j.Spec, path)
+	errs := generatedSelector(j)
+	errs = append(errs, validateJobSpec(&j.Spec, path)...)
 	errs = append(errs, completionsUpdate(&j.Spec, &old.Spec, path)...)
 	errs = append(errs, nameForIndexes(j)...)
 	errs = append(errs, templateUpdate(&j.Spec.Template, old, path.Child("template"))...)

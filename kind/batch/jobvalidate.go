@@ -6,7 +6,6 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metavalidation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/labels"
@@ -54,20 +53,20 @@ func generatedSelector(j *batchv1.Job) field.ErrorList {
 		return nil // reported by validateJobSpec
 	}
 	var errs field.ErrorList
-	at := path.Child("template", "metadata", "labels")
+	at, labelled := path.Child("template", "metadata", "labels"), j.Spec.Template.Labels
+	own := labels.Set{}
 	for _, want := range []struct{ key, value string }{
-		{legacyUID, string(j.UID)}, {batchv1.ControllerUidLabel, string(j.UID)}, {legacyName, j.Name}, {batchv1.JobNameLabel, j.Name},
+		{legacyUID, string(j.UID)}, {legacyName, j.Name}, {batchv1.ControllerUidLabel, string(j.UID)}, {batchv1.JobNameLabel, j.Name},
 	} {
-		switch have, ok := j.Spec.Template.Labels[want.key]; {
+		own[want.key] = want.value
+		switch have, ok := labelled[want.key]; {
 		case !ok:
 			errs = append(errs, field.Required(at.Key(want.key), fmt.Sprintf("must be '%s'", want.value)))
 		case have != want.value:
-			errs = append(errs, field.Invalid(at.Key(want.key), have, fmt.Sprintf("must be '%s'", want.value)))
+			errs = append(errs, field.Invalid(at.Key(want.key), labelled, fmt.Sprintf("must be '%s'", want.value)))
 		}
 	}
-	own := &metav1.LabelSelector{MatchLabels: map[string]string{batchv1.ControllerUidLabel: string(j.UID)}}
-	legacy := &metav1.LabelSelector{MatchLabels: map[string]string{legacyUID: string(j.UID)}}
-	if !equality.Semantic.DeepEqual(j.Spec.Selector, own) && !equality.Semantic.DeepEqual(j.Spec.Selector, legacy) {
+	if s, err := metav1.LabelSelectorAsSelector(j.Spec.Selector); err == nil && !s.Matches(own) {
 		errs = append(errs, field.Invalid(path.Child("selector"), j.Spec.Selector, "`selector` not auto-generated"))
 	}
 	return errs
@@ -136,28 +135,29 @@ func validateJobParts(spec *batchv1.JobSpec, path *field.Path) field.ErrorList {
 }
 
 func validateCompletionMode(spec *batchv1.JobSpec, path *field.Path) field.ErrorList {
-	if spec.CompletionMode == nil {
-		return nil
+	mode := batchv1.NonIndexedCompletion // the jobs of a CronJob get their defaults when they are made
+	if spec.CompletionMode != nil {
+		mode = *spec.CompletionMode
 	}
 	var errs field.ErrorList
-	switch mode := *spec.CompletionMode; mode {
+	switch mode {
 	case batchv1.IndexedCompletion:
 		if spec.Completions == nil {
-			return append(errs, field.Required(path.Child("completions"), fmt.Sprintf("when completion mode is %s", batchv1.IndexedCompletion)))
+			errs = append(errs, field.Required(path.Child("completions"), fmt.Sprintf("when completion mode is %s", batchv1.IndexedCompletion)))
 		}
 		if p := spec.Parallelism; p != nil && *p > maxIndexedParallelism {
 			errs = append(errs, field.Invalid(path.Child("parallelism"), *p,
 				fmt.Sprintf("must be less than or equal to %d when completion mode is %s", maxIndexedParallelism, batchv1.IndexedCompletion)))
 		}
 		if n := spec.MaxFailedIndexes; n != nil {
-			if *n > *spec.Completions {
+			if spec.Completions != nil && *n > *spec.Completions {
 				errs = append(errs, field.Invalid(path.Child("maxFailedIndexes"), *n, "must be less than or equal to completions"))
 			}
 			if *n > maxFailedIndexesLimit {
 				errs = append(errs, field.Invalid(path.Child("maxFailedIndexes"), *n, fmt.Sprintf("must be less than or equal to %d", maxFailedIndexesLimit)))
 			}
 		}
-		if *spec.Completions > maxIndexedParallelism && spec.BackoffLimitPerIndex != nil {
+		if spec.Completions != nil && *spec.Completions > maxIndexedParallelism && spec.BackoffLimitPerIndex != nil {
 			errs = append(errs, validateManyIndexes(spec, path)...)
 		}
 	case batchv1.NonIndexedCompletion:
@@ -177,16 +177,16 @@ func validateCompletionMode(spec *batchv1.JobSpec, path *field.Path) field.Error
 
 // validateManyIndexes bounds the lists of failed indexes of a job with very many.
 func validateManyIndexes(spec *batchv1.JobSpec, path *field.Path) field.ErrorList {
-	if spec.MaxFailedIndexes == nil {
-		return field.ErrorList{field.Required(path.Child("maxFailedIndexes"), fmt.Sprintf("must be specified when completions is above %d", maxIndexedParallelism))}
-	}
 	var errs field.ErrorList
+	if spec.MaxFailedIndexes == nil {
+		errs = append(errs, field.Required(path.Child("maxFailedIndexes"), fmt.Sprintf("must be specified when completions is above %d", maxIndexedParallelism)))
+	}
 	if p := spec.Parallelism; p != nil && *p > maxFailedForMany {
 		errs = append(errs, field.Invalid(path.Child("parallelism"), *p,
 			fmt.Sprintf("must be less than or equal to %d when completions are above %d and used with backoff limit per index", maxFailedForMany, maxIndexedParallelism)))
 	}
-	if n := *spec.MaxFailedIndexes; n > maxFailedForMany {
-		errs = append(errs, field.Invalid(path.Child("maxFailedIndexes"), n,
+	if n := spec.MaxFailedIndexes; n != nil && *n > maxFailedForMany {
+		errs = append(errs, field.Invalid(path.Child("maxFailedIndexes"), *n,
 			fmt.Sprintf("must be less than or equal to %d when completions are above %d and used with backoff limit per index", maxFailedForMany, maxIndexedParallelism)))
 	}
 	return errs

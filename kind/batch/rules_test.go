@@ -31,6 +31,14 @@ func TestJobBounds(t *testing.T) {
 		{`{spec: {maxFailedIndexes: 1, backoffLimitPerIndex: 1}}`, []string{"spec.backoffLimitPerIndex: Invalid value: 1: requires indexed completion mode", "spec.maxFailedIndexes: Invalid value: 1: requires indexed completion mode"}},
 		{`{spec: {successPolicy: {rules: []}}}`, []string{"spec.successPolicy: Invalid value: {\"rules\":[]}: requires indexed completion mode"}},
 		{`{spec: {completionMode: Indexed, completions: 5, successPolicy: {rules: []}}}`, []string{"spec.successPolicy.rules: Required value: at least one rules must be specified when the successPolicy is specified"}},
+		{`{spec: {completionMode: Indexed, completions: 5, successPolicy: {rules: [{succeededIndexes: "` + strings.Repeat("0", 64*1024+1) + `"}, {succeededIndexes: "9", succeededCount: 1}]}}}`, []string{
+			"spec.successPolicy.rules[0].succeededIndexes: Too long: may not be more than 65536 bytes",
+			`spec.successPolicy.rules[1].succeededIndexes: Invalid value: "9": error parsing succeededIndexes: too large index: "9"`,
+			"spec.successPolicy.rules[1].succeededCount: Invalid value: 1: must be less than or equal to 0 (the number of indexes in the specified succeededIndexes field)"}},
+		{`{spec: {completionMode: Indexed, completions: 5, successPolicy: {rules: [` + strings.Repeat("{succeededCount: 1}, ", 20) + `{}]}}}`, []string{
+			"spec.successPolicy.rules: Too many: 21: must have at most 20 items", "spec.successPolicy.rules[20]: Required value"}},
+		{`{spec: {podFailurePolicy: {rules: [` + strings.Repeat("{action: FailJob, onPodConditions: [{type: X}]}, ", 20) + `{action: FailJob}]}}}`, []string{
+			"spec.podFailurePolicy.rules: Too many: 21: must have at most 20 items", "spec.podFailurePolicy.rules[20]: Invalid value"}},
 		{`{spec: {completionMode: Indexed, completions: 5, successPolicy: {rules: [{succeededCount: -1}, {succeededIndexes: "0-1", succeededCount: 3}, {succeededIndexes: "3,1"}]}}}`, []string{
 			"spec.successPolicy.rules[0].succeededCount: Invalid value: -1",
 			"spec.successPolicy.rules[1].succeededCount: Invalid value: 3: must be less than or equal to 2 (the number of indexes in the specified succeededIndexes field)",
@@ -90,7 +98,9 @@ func TestJobKeeps(t *testing.T) {
 		{`{spec: {successPolicy: {rules: [{succeededCount: 2}]}}}`, []string{"spec.successPolicy: Invalid value"}},
 		{`{spec: {podFailurePolicy: {rules: [{action: Ignore, onPodConditions: [{type: X}]}]}}}`, []string{"spec.podFailurePolicy: Invalid value"}},
 		{`{spec: {completionMode: NonIndexed}}`, []string{"spec.completionMode: Invalid value", "spec.backoffLimitPerIndex: Invalid value: 1: requires indexed completion mode", "spec.successPolicy: Invalid value"}},
-		{`{spec: {selector: {matchLabels: {app: a}}}}`, []string{"spec.selector: Invalid value"}},
+		{`{spec: {selector: {matchLabels: {app: a}}}}`, []string{
+			`spec.selector: Invalid value: {"matchLabels":{"app":"a","batch.kubernetes.io/controller-uid":"u"}}: field is immutable`,
+			`spec.selector: Invalid value: {"matchLabels":{"app":"a","batch.kubernetes.io/controller-uid":"u"}}: ` + "`selector` not auto-generated"}},
 		{`{spec: {backoffLimit: 9, activeDeadlineSeconds: 9, ttlSecondsAfterFinished: 9, maxFailedIndexes: 1}}`, nil},
 	} {
 		t.Run(c.patch, func(t *testing.T) {
