@@ -2,13 +2,11 @@ package apps
 
 import (
 	"fmt"
-	"strconv"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
-	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -56,9 +54,6 @@ func StatefulSet() *kind.Kind {
 		Row: func(s *appsv1.StatefulSet, now time.Time) []any {
 			names, images := core.ContainerCells(&s.Spec.Template.Spec)
 			return []any{s.Name, fmt.Sprintf("%d/%d", s.Status.ReadyReplicas, number(s.Spec.Replicas)), kind.Age(s, now), names, images}
-		},
-		Fields: func(s *appsv1.StatefulSet) fields.Set {
-			return fields.Set{"status.replicas": strconv.Itoa(int(s.Status.Replicas))}
 		},
 	}, field.NewPath("spec", "template", "spec"), func(s *appsv1.StatefulSet) *corev1.PodSpec { return &s.Spec.Template.Spec }).Kind()
 }

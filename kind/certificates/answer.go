@@ -102,13 +102,17 @@ func validateConditions(r, old *certificatesv1.CertificateSigningRequest) field.
 		case !slices.Contains(allowed, c.Status):
 			errs = append(errs, field.NotSupported(at.Child("status"), c.Status, allowed))
 		}
-		both := (c.Type == certificatesv1.CertificateApproved && seen.Has(certificatesv1.CertificateDenied)) ||
-			(c.Type == certificatesv1.CertificateDenied && seen.Has(certificatesv1.CertificateApproved))
-		if both && !was.HasAll(certificatesv1.CertificateApproved, certificatesv1.CertificateDenied) {
-			errs = append(errs, field.Invalid(path, c.Type, "Approved and Denied conditions are mutually exclusive"))
-		}
+	}
+	if both := []certificatesv1.RequestConditionType{certificatesv1.CertificateApproved, certificatesv1.CertificateDenied}; seen.HasAll(both...) && !was.HasAll(both...) {
+		errs = append(errs, bothDecisions(path))
 	}
 	return errs
+}
+
+// bothDecisions is the error of upstream's declarative validation for a list of conditions that has both decisions.
+func bothDecisions(path *field.Path) *field.Error {
+	const approved, denied = `conditions[{"type": "Approved"}]`, `conditions[{"type": "Denied"}]`
+	return field.Invalid(path, "{"+approved+", "+denied+"}", "must specify at most one of: `"+approved+"`, `"+denied+"`")
 }
 
 func typesOf(list []certificatesv1.CertificateSigningRequestCondition) sets.Set[certificatesv1.RequestConditionType] {

@@ -70,7 +70,9 @@ func TestDecisionsAreForGood(t *testing.T) {
 		{nil, condition("Approved"), nil},
 		{condition("Approved"), condition("Approved"), nil},
 		{condition("Approved"), nil, []string{`status.conditions: Forbidden: updates may not remove a condition of type "Approved"`}},
-		{condition("Denied"), condition("Denied", "Approved"), []string{`status.conditions: Invalid value: "Approved": Approved and Denied conditions are mutually exclusive`}},
+		{condition("Denied"), condition("Denied", "Approved"), []string{
+			`status.conditions: Invalid value: "{conditions[{\"type\": \"Approved\"}], conditions[{\"type\": \"Denied\"}]}": ` +
+				"must specify at most one of: `conditions[{\"type\": \"Approved\"}]`, `conditions[{\"type\": \"Denied\"}]`"}},
 		{condition("Failed"), nil, []string{`status.conditions: Forbidden: updates may not remove a condition of type "Failed"`}},
 		{nil, condition("Approved", "Approved"), []string{`status.conditions[1].type: Duplicate value: "Approved"`}},
 		{condition("Odd", "Odd"), condition("Odd", "Odd"), nil},

@@ -11,7 +11,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
-	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/sets"
@@ -64,7 +63,7 @@ func EndpointSlice() *kind.Kind {
 		Validate: validateSlice,
 		Warnings: sliceWarnings,
 		ValidateUpdate: func(s, old *discoveryv1.EndpointSlice) field.ErrorList {
-			return append(validateSlice(s), apivalidation.ValidateImmutableField(s.AddressType, old.AddressType, field.NewPath("addressType"))...)
+			return append(validateSlice(s), kind.Immutable(field.NewPath("addressType"), s.AddressType, old.AddressType)...)
 		},
 
 		Columns: []metav1.TableColumnDefinition{
@@ -103,7 +102,7 @@ func validateEndpoints(s *discoveryv1.EndpointSlice, path *field.Path) field.Err
 		addresses := p.Child("addresses")
 		switch {
 		case len(e.Addresses) == 0:
-			errs = append(errs, field.Required(addresses, "must contain at least 1 address"))
+			errs = append(errs, field.Required(addresses, ""))
 		case len(e.Addresses) > maxAddresses:
 			errs = append(errs, field.TooMany(addresses, len(e.Addresses), maxAddresses))
 		}
@@ -194,7 +193,7 @@ func validatePorts(ports []discoveryv1.EndpointPort, path *field.Path) field.Err
 			errs = append(errs, field.Duplicate(p.Child("name"), *port.Name))
 		}
 		names.Insert(*port.Name)
-		errs = append(errs, core.OneOf(p.Child("protocol"), *port.Protocol, corev1.ProtocolSCTP, corev1.ProtocolTCP, corev1.ProtocolUDP)...)
+		errs = append(errs, core.Supported(p.Child("protocol"), *port.Protocol, corev1.ProtocolSCTP, corev1.ProtocolTCP, corev1.ProtocolUDP)...)
 		if port.Port != nil {
 			for _, msg := range validation.IsValidPortNum(int(*port.Port)) {
 				errs = append(errs, field.Invalid(p.Child("port"), *port.Port, msg))
@@ -213,6 +212,10 @@ func sliceWarnings(s *discoveryv1.EndpointSlice) []string {
 	var warnings []string
 	if s.AddressType == discoveryv1.AddressTypeFQDN {
 		return append(warnings, "spec.addressType: FQDN endpoints are deprecated")
+	}
+	switch s.Labels[discoveryv1.LabelManagedBy] {
+	case "endpointslice-controller.k8s.io", "endpointslicemirroring-controller.k8s.io": // they mend what they are given
+		return nil
 	}
 	for i := range s.Endpoints {
 		for j, a := range s.Endpoints[i].Addresses {

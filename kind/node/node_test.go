@@ -30,5 +30,5 @@ func TestRuntimeClasses(t *testing.T) {
 		t.Error(d)
 	}
 	_, errs := kindtest.Update(t, k, kindtest.Created(t, k, `{handler: kata}`), `{handler: runc}`)
-	kindtest.Check(t, errs, `handler: Invalid value: "runc": field is immutable`)
+	kindtest.Check(t, errs, `handler: Invalid value: null: field is immutable`)
 }

@@ -25,7 +25,7 @@ func RuntimeClass() *kind.Kind {
 
 		Validate: validateRuntimeClass,
 		ValidateUpdate: func(c, old *nodev1.RuntimeClass) field.ErrorList {
-			return append(validateRuntimeClass(c), apivalidation.ValidateImmutableField(c.Handler, old.Handler, field.NewPath("handler"))...)
+			return append(validateRuntimeClass(c), kind.Immutable(field.NewPath("handler"), c.Handler, old.Handler)...)
 		},
 		Warnings: func(c *nodev1.RuntimeClass) []string {
 			if c.Scheduling == nil {

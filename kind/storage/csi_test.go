@@ -26,6 +26,9 @@ func TestCSIValidation(t *testing.T) {
 			`spec.fsGroupPolicy: Unsupported value: "Odd": supported values: "File", "None", "ReadWriteOnceWithFSType"`,
 			`spec.volumeLifecycleModes: Unsupported value: "Odd": supported values: "Persistent", "Ephemeral"`,
 			"spec.nodeAllocatableUpdatePeriodSeconds: Invalid value: 5: must be greater than or equal to 10 seconds"}},
+		{storage.CSIDriver(), `{}`, `{spec: {fsGroupPolicy: "", volumeLifecycleModes: [""]}}`, []string{
+			`spec.fsGroupPolicy: Unsupported value: "": supported values: "File", "None", "ReadWriteOnceWithFSType"`,
+			`spec.volumeLifecycleModes: Unsupported value: "": supported values: "Persistent", "Ephemeral"`}},
 		{storage.CSIDriver(), `{}`, `{spec: {tokenRequests: [{audience: a, expirationSeconds: 5}, {audience: a}, {audience: b, expirationSeconds: 4294967297}]}}`, []string{
 			"spec.tokenRequests[0].expirationSeconds: Invalid value: 5: may not specify a duration less than 10 minutes",
 			`spec.tokenRequests[1].audience: Duplicate value: "a"`,
@@ -59,10 +62,10 @@ func TestCSIObjectsKeepWhatVolumesWereMadeFor(t *testing.T) {
 		generation      int64
 		want            []string
 	}{
-		{storage.CSIDriver(), `{}`, `{spec: {podInfoOnMount: true, storageCapacity: true, tokenRequests: [{audience: a}]}}`, 2, nil},
-		{storage.CSIDriver(), `{}`, `{metadata: {labels: {a: b}}}`, 1, nil},
-		{storage.CSIDriver(), `{}`, `{spec: {attachRequired: false}}`, 2, []string{"spec.attachedRequired: Invalid value: false: field is immutable"}},
-		{storage.CSIDriver(), `{}`, `{spec: {volumeLifecycleModes: [Ephemeral]}}`, 2, []string{`spec.volumeLifecycleModes: Invalid value: ["Ephemeral"]: field is immutable`}},
+		{storage.CSIDriver(), `{}`, `{spec: {podInfoOnMount: true, storageCapacity: true, tokenRequests: [{audience: a}]}}`, 1, nil},
+		{storage.CSIDriver(), `{}`, `{metadata: {labels: {a: b}}}`, 0, nil},
+		{storage.CSIDriver(), `{}`, `{spec: {attachRequired: false}}`, 1, []string{"spec.attachedRequired: Invalid value: false: field is immutable"}},
+		{storage.CSIDriver(), `{}`, `{spec: {volumeLifecycleModes: [Ephemeral]}}`, 1, []string{`spec.volumeLifecycleModes: Invalid value: ["Ephemeral"]: field is immutable`}},
 		{storage.CSINode(), `{spec: {drivers: [{name: d, nodeID: n1}]}}`, `{spec: {drivers: [{name: d, nodeID: m}]}}`, 0, []string{`spec.drivers: Invalid value: {"name":"d","nodeID":"m","topologyKeys":null}: field is immutable`}},
 		{storage.CSINode(), `{spec: {drivers: [{name: d, nodeID: n1}]}}`, `{spec: {drivers: [{name: d, nodeID: n1, allocatable: {count: 5}}, {name: e, nodeID: n1}]}}`, 0, nil},
 		{storage.CSINode(), `{spec: {drivers: [{name: d, nodeID: n1}]}}`, `{spec: {drivers: []}}`, 0, nil},

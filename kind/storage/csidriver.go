@@ -30,8 +30,10 @@ func CSIDriver() *kind.Kind {
 		New:     func() *storagev1.CSIDriver { return new(storagev1.CSIDriver) },
 		NewList: func() runtime.Object { return new(storagev1.CSIDriverList) },
 
-		Default:        defaultDriver,
-		Counted:        func(d *storagev1.CSIDriver) any { return &d.Spec },
+		Default: defaultDriver,
+		Counted: func(d *storagev1.CSIDriver) any { return &d.Spec },
+		// Upstream counts the changes only.
+		PrepareCreate:  func(d *storagev1.CSIDriver) { d.Generation = 0 },
 		Validate:       validateDriver,
 		ValidateUpdate: validateDriverUpdate,
 
@@ -79,10 +81,10 @@ func validateDriver(d *storagev1.CSIDriver) field.ErrorList {
 		}
 	}
 	if p := spec.FSGroupPolicy; p != nil {
-		errs = append(errs, core.OneOf(path.Child("fsGroupPolicy"), *p, storagev1.FileFSGroupPolicy, storagev1.NoneFSGroupPolicy, storagev1.ReadWriteOnceWithFSTypeFSGroupPolicy)...)
+		errs = append(errs, core.Supported(path.Child("fsGroupPolicy"), *p, storagev1.FileFSGroupPolicy, storagev1.NoneFSGroupPolicy, storagev1.ReadWriteOnceWithFSTypeFSGroupPolicy)...)
 	}
 	for _, m := range spec.VolumeLifecycleModes {
-		errs = append(errs, core.OneOf(path.Child("volumeLifecycleModes"), m, storagev1.VolumeLifecyclePersistent, storagev1.VolumeLifecycleEphemeral)...)
+		errs = append(errs, core.Supported(path.Child("volumeLifecycleModes"), m, storagev1.VolumeLifecyclePersistent, storagev1.VolumeLifecycleEphemeral)...)
 	}
 	if n := spec.NodeAllocatableUpdatePeriodSeconds; n != nil && *n < minAllocatablePause {
 		errs = append(errs, field.Invalid(path.Child("nodeAllocatableUpdatePeriodSeconds"), *n, fmt.Sprintf("must be greater than or equal to %d seconds", minAllocatablePause)))

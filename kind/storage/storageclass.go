@@ -8,7 +8,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
-	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metavalidation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -66,9 +65,10 @@ func IsDefault(c *storagev1.StorageClass) bool {
 func validateClass(c *storagev1.StorageClass) field.ErrorList {
 	errs := validateProvisioner(c.Provisioner, field.NewPath("provisioner"))
 	errs = append(errs, validateParameters(c.Parameters, field.NewPath("parameters"))...)
-	errs = append(errs, core.OneOf(field.NewPath("reclaimPolicy"), *c.ReclaimPolicy,
-		corev1.PersistentVolumeReclaimDelete, corev1.PersistentVolumeReclaimRetain)...)
-	errs = append(errs, core.OneOf(field.NewPath("volumeBindingMode"), *c.VolumeBindingMode,
+	if p := *c.ReclaimPolicy; p != "" { // which upstream bears with
+		errs = append(errs, core.Supported(field.NewPath("reclaimPolicy"), p, corev1.PersistentVolumeReclaimDelete, corev1.PersistentVolumeReclaimRetain)...)
+	}
+	errs = append(errs, core.Supported(field.NewPath("volumeBindingMode"), *c.VolumeBindingMode,
 		storagev1.VolumeBindingImmediate, storagev1.VolumeBindingWaitForFirstConsumer)...)
 	return append(errs, validateTopologies(c.AllowedTopologies, field.NewPath("allowedTopologies"))...)
 }
@@ -153,16 +153,10 @@ func classWarnings(c *storagev1.StorageClass) []string {
 // validateClassUpdate keeps what volumes were made with; expansion, mount options and topologies may change.
 func validateClassUpdate(c, old *storagev1.StorageClass) field.ErrorList {
 	errs := validateClass(c)
-	if !maps.Equal(c.Parameters, old.Parameters) {
-		errs = append(errs, field.Forbidden(field.NewPath("parameters"), "updates to parameters are forbidden."))
-	}
-	if c.Provisioner != old.Provisioner {
-		errs = append(errs, field.Forbidden(field.NewPath("provisioner"), "updates to provisioner are forbidden."))
-	}
-	if *c.ReclaimPolicy != *old.ReclaimPolicy {
-		errs = append(errs, field.Forbidden(field.NewPath("reclaimPolicy"), "updates to reclaimPolicy are forbidden."))
-	}
-	return append(errs, apivalidation.ValidateImmutableField(c.VolumeBindingMode, old.VolumeBindingMode, field.NewPath("volumeBindingMode"))...)
+	errs = append(errs, kind.Immutable(field.NewPath("parameters"), c.Parameters, old.Parameters)...)
+	errs = append(errs, kind.Immutable(field.NewPath("provisioner"), c.Provisioner, old.Provisioner)...)
+	errs = append(errs, kind.Immutable(field.NewPath("reclaimPolicy"), c.ReclaimPolicy, old.ReclaimPolicy)...)
+	return append(errs, kind.Immutable(field.NewPath("volumeBindingMode"), c.VolumeBindingMode, old.VolumeBindingMode)...)
 }
 
 func classRow(c *storagev1.StorageClass, now time.Time) []any {

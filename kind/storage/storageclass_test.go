@@ -31,6 +31,7 @@ func TestStorageClassValidation(t *testing.T) {
 			`allowedTopologies[1].matchLabelExpressions: Duplicate value: ""`}},
 		{"bad provisioner", `{provisioner: "A b"}`, []string{`provisioner: Invalid value: "a b": name part must consist of`}},
 		{"recycled", `{reclaimPolicy: Recycle}`, []string{`reclaimPolicy: Unsupported value: "Recycle": supported values: "Delete", "Retain"`}},
+		{"empty", `{reclaimPolicy: "", volumeBindingMode: ""}`, []string{`volumeBindingMode: Unsupported value: "": supported values: "Immediate", "WaitForFirstConsumer"`}},
 		{"binding", `{volumeBindingMode: Later}`, []string{`volumeBindingMode: Unsupported value: "Later": supported values: "Immediate", "WaitForFirstConsumer"`}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -42,10 +43,10 @@ func TestStorageClassValidation(t *testing.T) {
 		want  []string
 	}{
 		{`{allowVolumeExpansion: true, mountOptions: [ro]}`, nil},
-		{`{parameters: {type: hdd}}`, []string{`parameters: Forbidden: updates to parameters are forbidden.`}},
-		{`{provisioner: example.com/other}`, []string{`provisioner: Forbidden: updates to provisioner are forbidden.`}},
-		{`{reclaimPolicy: Retain}`, []string{`reclaimPolicy: Forbidden: updates to reclaimPolicy are forbidden.`}},
-		{`{volumeBindingMode: WaitForFirstConsumer}`, []string{`volumeBindingMode: Invalid value: "WaitForFirstConsumer": field is immutable`}},
+		{`{parameters: {type: hdd}}`, []string{`parameters: Invalid value: null: field is immutable`}},
+		{`{provisioner: example.com/other}`, []string{`provisioner: Invalid value: null: field is immutable`}},
+		{`{reclaimPolicy: Retain}`, []string{`reclaimPolicy: Invalid value: null: field is immutable`}},
+		{`{volumeBindingMode: WaitForFirstConsumer}`, []string{`volumeBindingMode: Invalid value: null: field is immutable`}},
 	} {
 		_, errs := kindtest.Update(t, k, kindtest.Created(t, k, class), c.patch)
 		kindtest.Check(t, errs, c.want...)

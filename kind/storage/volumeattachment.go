@@ -3,9 +3,10 @@ package storage
 import (
 	"math"
 	"time"
+	"unicode/utf8"
 
 	storagev1 "k8s.io/api/storage/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/validate/content"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -34,11 +35,7 @@ func VolumeAttachment() *kind.Kind {
 
 		Validate: validateAttachment,
 		ValidateUpdate: func(a, old *storagev1.VolumeAttachment) field.ErrorList {
-			errs := validateAttachment(a)
-			if !equality.Semantic.DeepEqual(a.Spec, old.Spec) {
-				errs = append(errs, field.Invalid(field.NewPath("spec"), a.Spec, "field is immutable"))
-			}
-			return errs
+			return append(validateAttachment(a), kind.Immutable(field.NewPath("spec"), a.Spec, old.Spec)...)
 		},
 
 		// Whoever says how far it is says nothing else, not even in the metadata.
@@ -68,7 +65,7 @@ func VolumeAttachment() *kind.Kind {
 
 func validateAttachment(a *storagev1.VolumeAttachment) field.ErrorList {
 	path := field.NewPath("spec")
-	errs := core.ValidateDriverName(a.Spec.Attacher, path.Child("attacher"))
+	errs := validateAttacher(a.Spec.Attacher, path.Child("attacher"))
 	source, name := path.Child("source"), a.Spec.Source.PersistentVolumeName
 	switch inline := a.Spec.Source.InlineVolumeSpec; {
 	case name == nil && inline == nil:
@@ -88,6 +85,23 @@ func validateAttachment(a *storagev1.VolumeAttachment) field.ErrorList {
 	}
 	for _, msg := range apivalidation.NameIsDNSSubdomain(a.Spec.NodeName, false) {
 		errs = append(errs, field.Invalid(path.Child("nodeName"), a.Spec.NodeName, msg))
+	}
+	return errs
+}
+
+// validateAttacher checks the name of a driver as [core.ValidateDriverName] does, but in the words of upstream's declarative
+// validation, which has taken over this field.
+func validateAttacher(name string, path *field.Path) field.ErrorList {
+	const longest = 63
+	if name == "" {
+		return core.ValidateDriverName(name, path)
+	}
+	var errs field.ErrorList
+	if utf8.RuneCountInString(name) > longest {
+		errs = append(errs, field.TooLongCharacters(path, name, longest))
+	}
+	for _, msg := range content.IsDNS1123SubdomainCaseless(name) {
+		errs = append(errs, field.Invalid(path, name, msg))
 	}
 	return errs
 }
