@@ -52,6 +52,12 @@ func (r request) warning(text string) {
 	}
 }
 
+func (r request) annotation(key, value string) {
+	if r.annotate != nil {
+		r.annotate(key, value)
+	}
+}
+
 // checkSame refuses a changed object that names another one, or another state of it, than the one that is there.
 func checkSame(r request, next, cur kind.Object) error {
 	if err := checkNamed(r, next); err != nil {
@@ -112,6 +118,10 @@ func (s *Server) admission(r request, verb string, obj, old kind.Object, snap *v
 		Old:         old,
 		Warn:        r.warn,
 		Annotate:    r.annotate,
+		May: func(verb, resource, namespace, name string) bool {
+			ok, _ := s.cfg.Authorizer(auth.Attributes{User: r.user, Verb: verb, Version: "v1", Resource: resource, Namespace: namespace, Name: name})
+			return ok
+		},
 	}, snap)
 	if err != nil || r.local || obj == nil || r.kind.GVK.Group != rbacv1.GroupName {
 		return err

@@ -43,6 +43,9 @@ type Request struct {
 	// Old is the stored object, read-only. Nil on creation.
 	Old kind.Object
 
+	// May reports whether the user is authorized to do something else with a resource of the core group. Nil: to nothing.
+	May func(verb, resource, namespace, name string) bool
+
 	// Warn takes what the user should know and may ignore, Annotate what the audit log should hold. Both may be nil.
 	Warn     func(text string)
 	Annotate func(key, value string)
@@ -97,6 +100,7 @@ func Default(cfg Config) Chain {
 		PodTopologyLabels,
 		LimitRangeDefaults,
 		ServiceAccount,
+		MountableSecrets,
 		NodeRestriction,
 		NodeTaint,
 		Priority,

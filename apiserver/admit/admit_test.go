@@ -77,6 +77,11 @@ func TestNamespaceLifecycle(t *testing.T) {
 		{"create", request(admit.Create, in("ns"), nil), 0, ""},
 		{"create nowhere", request(admit.Create, in("missing"), nil), 404, `namespaces "missing" not found`},
 		{"create where all ends", request(admit.Create, in("going"), nil), 403, `configmaps "x" is forbidden: unable to create new content in namespace going because it is being terminated`},
+		{"evict where all ends", func() *admit.Request {
+			r := request(admit.Create, nil, pod(func(p *corev1.Pod) { p.Namespace = "going" }))
+			r.Subresource = "eviction"
+			return r
+		}(), 403, `pods "p" is forbidden: unable to create new content in namespace going because it is being terminated`},
 		{"update where all ends", request(admit.Update, in("going"), in("going")), 0, ""},
 		{"delete where all ends", request(admit.Delete, nil, in("going")), 0, ""},
 		{"create a namespace", request(admit.Create, namespace("new", ""), nil), 0, ""},

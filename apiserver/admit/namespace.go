@@ -9,8 +9,8 @@ import (
 	"sampan/view"
 )
 
-// NamespaceLifecycle refuses new objects in a namespace that does not exist or is going away, and the deletion
-// of the namespaces that the cluster itself needs. Existing objects can be changed and deleted in any case, or
+// NamespaceLifecycle refuses new objects in a namespace that does not exist or is going away, evictions and tokens too,
+// and the deletion of the namespaces that the cluster itself needs. Existing objects can be changed and deleted in any case, or
 // a namespace could not be emptied.
 func NamespaceLifecycle(req *Request, snap *view.Snapshot) error {
 	if req.Kind.ID == kind.Namespaces {
@@ -19,7 +19,7 @@ func NamespaceLifecycle(req *Request, snap *view.Snapshot) error {
 		}
 		return nil
 	}
-	if req.Verb != Create || req.Subresource != "" || req.Namespace == "" {
+	if req.Verb != Create || req.Namespace == "" {
 		return nil
 	}
 	ns, _ := snap.Get(view.Key{Kind: kind.Namespaces, Name: req.Namespace}).(*corev1.Namespace)

@@ -4,9 +4,9 @@ import (
 	"slices"
 	"strings"
 
+	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"sampan/kind"
 	"sampan/view"
@@ -47,8 +47,8 @@ func nodeOf(req *Request) (name string, ok bool) {
 	return name, true
 }
 
-// NodeRestriction holds nodes to what is theirs: their own Node object and lease, and the pods that are bound to
-// them. (Whose tokens a node gets is decided where tokens are made.)
+// NodeRestriction holds nodes to what is theirs: their own Node object, lease and certificates, the pods that are bound
+// to them, and of claims how large they have become.
 func NodeRestriction(req *Request, snap *view.Snapshot) error {
 	node, ok := nodeOf(req)
 	if !ok {
@@ -62,6 +62,12 @@ func NodeRestriction(req *Request, snap *view.Snapshot) error {
 		return restrictPod(req, snap, node)
 	case kind.Nodes:
 		return restrictNode(req, node)
+	case kind.PersistentVolumeClaims:
+		return restrictClaim(req, node)
+	case kind.ServiceAccounts:
+		return restrictToken(req, snap, node)
+	case kind.CertificateSigningRequests:
+		return restrictSigning(req, node)
 	case kind.Leases:
 		if req.Namespace != corev1.NamespaceNodeLease {
 			return forbidden(req, "can only access leases in the %q system namespace", corev1.NamespaceNodeLease)
@@ -103,57 +109,62 @@ func restrictPod(req *Request, snap *view.Snapshot, node string) error {
 		if !own {
 			return forbidden(req, "node %q can only update pod status for pods with spec.nodeName set to itself", node)
 		}
-		if next, ok := req.Object.(*corev1.Pod); ok && pod != nil && !equality.Semantic.DeepEqual(next.Labels, pod.Labels) {
+		next, ok := req.Object.(*corev1.Pod)
+		switch {
+		case !ok || pod == nil:
+		case !equality.Semantic.DeepEqual(next.Labels, pod.Labels):
 			return forbidden(req, "node %q cannot update labels through pod status", node)
+		case !equality.Semantic.DeepEqual(next.Status.ResourceClaimStatuses, pod.Status.ResourceClaimStatuses):
+			return forbidden(req, "node %q cannot update resource claim statuses", node)
 		}
 	case req.Subresource == "eviction":
 		if !own {
 			return forbidden(req, "node %s can only evict pods with spec.nodeName set to itself", node)
 		}
+	case req.Subresource != "":
+		return forbidden(req, "unexpected pod subresource %q, only 'status' and 'eviction' are allowed", req.Subresource)
 	default:
 		return forbidden(req, "unexpected operation %q, node %q can only create and delete mirror pods", req.Verb, node)
 	}
 	return nil
 }
 
-func restrictMirror(req *Request, snap *view.Snapshot, node string) error {
-	pod := req.Object.(*corev1.Pod)
-	if _, mirror := pod.Annotations[corev1.MirrorPodAnnotationKey]; !mirror {
-		return forbidden(req, "pod does not have %q annotation, node %q can only create mirror pods", corev1.MirrorPodAnnotationKey, node)
+// restrictClaim lets a node tell of a claim what has become of its growth, and nothing else.
+func restrictClaim(req *Request, node string) error {
+	next, ok := req.Object.(*corev1.PersistentVolumeClaim)
+	old, had := req.Old.(*corev1.PersistentVolumeClaim)
+	if req.Subresource != "status" || !ok || !had {
+		return forbidden(req, "may only update PVC status")
 	}
-	if pod.Spec.NodeName != node {
-		return forbidden(req, "node %q can only create pods with spec.nodeName set to itself", node)
+	next, old = next.DeepCopy(), old.DeepCopy()
+	for _, c := range []*corev1.PersistentVolumeClaim{next, old} {
+		c.ResourceVersion, c.ManagedFields = "", nil
+		c.Status.Capacity, c.Status.Conditions = nil, nil
+		c.Status.AllocatedResources, c.Status.AllocatedResourceStatuses = nil, nil
 	}
-	if len(pod.OwnerReferences) > 1 {
-		return forbidden(req, "node %q can only create pods with a single owner reference set to itself", node)
+	if !equality.Semantic.DeepEqual(next, old) {
+		return forbidden(req, "node %q is not allowed to update fields other than status.quantity and status.conditions", node)
 	}
-	if len(pod.OwnerReferences) == 0 {
-		return forbidden(req, "node %q can only create pods with an owner reference set to itself", node)
+	return nil
+}
+
+// restrictSigning lets a node ask for certificates of a node in its own name only.
+func restrictSigning(req *Request, node string) error {
+	csr, ok := req.Object.(*certificatesv1.CertificateSigningRequest)
+	if !ok || req.Verb != Create {
+		return nil
 	}
-	owner := pod.OwnerReferences[0]
-	if owner.APIVersion != "v1" || owner.Kind != "Node" || owner.Name != node {
-		return forbidden(req, "node %q can only create pods with an owner reference set to itself", node)
+	switch csr.Spec.SignerName {
+	case certificatesv1.KubeletServingSignerName, certificatesv1.KubeAPIServerClientKubeletSignerName:
+	default:
+		return nil
 	}
-	if owner.Controller == nil || !*owner.Controller {
-		return forbidden(req, "node %q can only create pods with a controller owner reference set to itself", node)
+	asked, err := parseRequest(csr.Spec.Request)
+	if err != nil {
+		return forbidden(req, "unable to parse csr: %w", err)
 	}
-	if owner.BlockOwnerDeletion != nil && *owner.BlockOwnerDeletion {
-		return forbidden(req, "node %q must not set blockOwnerDeletion on an owner reference", node)
-	}
-	self, ok := view.Get[*corev1.Node](snap, kind.Nodes, "", node)
-	if !ok {
-		return apierrors.NewNotFound(kind.Nodes.GroupResource(), node)
-	}
-	if owner.UID != self.UID {
-		return forbidden(req, "node %s UID mismatch: expected %s got %s", node, owner.UID, self.UID)
-	}
-	for _, v := range pod.Spec.Volumes {
-		if v.ConfigMap != nil {
-			return forbidden(req, "node %q can not create pods that reference configmaps", node)
-		}
-		if v.PersistentVolumeClaim != nil {
-			return forbidden(req, "node %q can not create pods that reference persistentvolumeclaims", node)
-		}
+	if asked.Subject.CommonName != nodeUserPrefix+node {
+		return forbidden(req, "can only create a node CSR with CN=%s%s", nodeUserPrefix, node)
 	}
 	return nil
 }
@@ -172,7 +183,11 @@ func restrictNode(req *Request, node string) error {
 	if old != nil {
 		labels = old.Labels
 	}
-	if changed := forbiddenLabels(labels, next.Labels); len(changed) > 0 {
+	changed := forbiddenLabels(labels, next.Labels)
+	switch {
+	case len(changed) > 0 && old == nil:
+		return forbidden(req, "node %q is not allowed to set the following labels: %s", node, strings.Join(changed, ", "))
+	case len(changed) > 0:
 		return forbidden(req, "is not allowed to modify labels: %s", strings.Join(changed, ", "))
 	}
 	if old != nil {

@@ -62,27 +62,6 @@ func ServiceAccount(req *Request, snap *view.Snapshot) error {
 	return nil
 }
 
-// checkMirror refuses a mirror pod that would get something secret from the API by way of its node.
-func checkMirror(req *Request, pod *corev1.Pod) error {
-	if pod.Spec.ServiceAccountName != "" {
-		return forbidden(req, "a mirror pod may not reference service accounts")
-	}
-	for _, v := range pod.Spec.Volumes {
-		switch {
-		case v.Secret != nil:
-			return forbidden(req, "a mirror pod may not reference secrets")
-		case v.Projected == nil:
-			continue
-		}
-		for _, s := range v.Projected.Sources {
-			if s.ServiceAccountToken != nil {
-				return forbidden(req, "a mirror pod may not use ServiceAccountToken volume projections")
-			}
-		}
-	}
-	return nil
-}
-
 // mountToken mounts the token where clients look for it, in each container that has nothing there.
 func mountToken(req *Request, pod *corev1.Pod) {
 	volume, have := "", false

@@ -85,6 +85,9 @@ func TestMirrorPodGetsNothingSecret(t *testing.T) {
 			change(p)
 		})
 	}
+	refused(t, admit.ServiceAccount(request(admit.Create, mirror(func(p *corev1.Pod) {
+		p.Spec.Containers = []corev1.Container{{Env: []corev1.EnvVar{{Name: "A", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{}}}}}}
+	}), nil), cluster()), 403, "a mirror pod may not reference secrets")
 	for text, change := range map[string]func(*corev1.Pod){
 		"a mirror pod may not reference service accounts": func(p *corev1.Pod) { p.Spec.ServiceAccountName = "x" },
 		"a mirror pod may not reference secrets": func(p *corev1.Pod) {
@@ -97,4 +100,52 @@ func TestMirrorPodGetsNothingSecret(t *testing.T) {
 	} {
 		refused(t, admit.ServiceAccount(request(admit.Create, mirror(change), nil), cluster()), 403, text)
 	}
+}
+
+func TestPodsOfARestrictedAccountUseItsSecretsOnly(t *testing.T) {
+	account := func(enforce string) *corev1.ServiceAccount {
+		return &corev1.ServiceAccount{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "robot", Annotations: map[string]string{"kubernetes.io/enforce-mountable-secrets": enforce}},
+			Secrets:    []corev1.ObjectReference{{Name: "mine"}}, ImagePullSecrets: []corev1.LocalObjectReference{{Name: "pull"}},
+		}
+	}
+	uses := func(name string) (corev1.Volume, []corev1.EnvVar, []corev1.EnvFromSource) {
+		ref := corev1.LocalObjectReference{Name: name}
+		return corev1.Volume{VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: name}}},
+			[]corev1.EnvVar{{Name: "E", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{LocalObjectReference: ref}}}},
+			[]corev1.EnvFromSource{{SecretRef: &corev1.SecretEnvSource{LocalObjectReference: ref}}}
+	}
+	fine, fineEnv, fineFrom := uses("mine")
+	volume, env, from := uses("other")
+	const because = " is not allowed because service account robot does not reference that "
+	for _, c := range []struct {
+		change func(p *corev1.Pod)
+		text   string
+	}{
+		{func(p *corev1.Pod) {
+			p.Spec.Volumes, p.Spec.Containers = []corev1.Volume{fine}, []corev1.Container{{Name: "c", Env: fineEnv, EnvFrom: fineFrom}}
+			p.Spec.ImagePullSecrets = []corev1.LocalObjectReference{{Name: "pull"}}
+		}, ""},
+		{func(p *corev1.Pod) { p.Spec.Volumes = []corev1.Volume{fine, volume} }, `volume with secret.secretName="other"` + because + "secret"},
+		{func(p *corev1.Pod) { p.Spec.InitContainers = []corev1.Container{{Name: "i", Env: env}} }, `init container i with envVar E referencing secret.secretName="other"` + because + "secret"},
+		{func(p *corev1.Pod) { p.Spec.Containers = []corev1.Container{{Name: "c", Env: env}} }, `container c with envVar E referencing secret.secretName="other"` + because + "secret"},
+		{func(p *corev1.Pod) { p.Spec.Containers = []corev1.Container{{Name: "c", EnvFrom: from}} }, `container c with envFrom referencing secret.secretName="other"` + because + "secret"},
+		{func(p *corev1.Pod) { p.Spec.ImagePullSecrets = []corev1.LocalObjectReference{{Name: "other"}} }, `imagePullSecrets[0].name="other"` + because + "imagePullSecret"},
+	} {
+		p := pod(func(p *corev1.Pod) { p.Spec.ServiceAccountName = "robot"; c.change(p) })
+		code := int32(403)
+		if c.text == "" {
+			code = 0
+		}
+		refused(t, admit.MountableSecrets(request(admit.Create, p, nil), cluster(account("true"))), code, c.text)
+		refused(t, admit.MountableSecrets(request(admit.Create, p, nil), cluster(account("no"))), 0, "")
+	}
+	p := pod(func(p *corev1.Pod) {
+		p.Spec.ServiceAccountName = "robot"
+		p.Spec.EphemeralContainers = []corev1.EphemeralContainer{{EphemeralContainerCommon: corev1.EphemeralContainerCommon{Name: "d", EnvFrom: from}}}
+	})
+	req := request(admit.Update, p, p)
+	refused(t, admit.MountableSecrets(req, cluster(account("true"))), 0, "")
+	req.Subresource = "ephemeralcontainers"
+	refused(t, admit.MountableSecrets(req, cluster(account("true"))), 403, `ephemeral container d with envFrom referencing secret.secretName="other"`+because+"secret")
 }

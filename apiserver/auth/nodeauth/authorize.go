@@ -21,6 +21,7 @@ import (
 	"sampan/apiserver/auth"
 	"sampan/apiserver/auth/rbac"
 	"sampan/kind"
+	"sampan/kind/core"
 	"sampan/view"
 )
 
@@ -119,10 +120,10 @@ func related(snap *view.Snapshot, node string, id kind.ID, namespace, name strin
 		})
 	case kind.Secrets:
 		return onNode(snap, node, "", func(pod *corev1.Pod) bool {
-			return pod.Namespace == namespace && namesSecret(pod, name) || volumesNameSecret(snap, pod, namespace, name)
+			return pod.Namespace == namespace && has(core.SecretsOf(pod), name) || volumesNameSecret(snap, pod, namespace, name)
 		})
 	case kind.ConfigMaps:
-		return onNode(snap, node, namespace, func(pod *corev1.Pod) bool { return namesConfigMap(pod, name) })
+		return onNode(snap, node, namespace, func(pod *corev1.Pod) bool { return has(core.ConfigMapsOf(pod), name) })
 	case kind.PersistentVolumeClaims:
 		return onNode(snap, node, namespace, func(pod *corev1.Pod) bool { return slices.Contains(claimsOf(pod), name) })
 	case kind.ServiceAccounts:

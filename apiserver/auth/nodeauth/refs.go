@@ -1,6 +1,7 @@
 package nodeauth
 
 import (
+	"iter"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -9,104 +10,14 @@ import (
 	"sampan/view"
 )
 
-// envOf calls the functions with every variable and every source of variables of a pod's containers, until one
-// returns true.
-func envOf(pod *corev1.Pod, variable func(*corev1.EnvVarSource) bool, source func(*corev1.EnvFromSource) bool) bool {
-	look := func(env []corev1.EnvVar, from []corev1.EnvFromSource) bool {
-		for i := range env {
-			if env[i].ValueFrom != nil && variable(env[i].ValueFrom) {
-				return true
-			}
-		}
-		for i := range from {
-			if source(&from[i]) {
-				return true
-			}
-		}
-		return false
-	}
-	for i := range pod.Spec.InitContainers {
-		if look(pod.Spec.InitContainers[i].Env, pod.Spec.InitContainers[i].EnvFrom) {
-			return true
-		}
-	}
-	for i := range pod.Spec.Containers {
-		if look(pod.Spec.Containers[i].Env, pod.Spec.Containers[i].EnvFrom) {
-			return true
-		}
-	}
-	for i := range pod.Spec.EphemeralContainers {
-		if look(pod.Spec.EphemeralContainers[i].Env, pod.Spec.EphemeralContainers[i].EnvFrom) {
+// has reports whether a name is among others.
+func has(names iter.Seq[string], name string) bool {
+	for n := range names {
+		if n == name {
 			return true
 		}
 	}
 	return false
-}
-
-func namesConfigMap(pod *corev1.Pod, name string) bool {
-	for i := range pod.Spec.Volumes {
-		v := &pod.Spec.Volumes[i]
-		if v.ConfigMap != nil && v.ConfigMap.Name == name {
-			return true
-		}
-		if v.Projected != nil && slices.ContainsFunc(v.Projected.Sources, func(s corev1.VolumeProjection) bool {
-			return s.ConfigMap != nil && s.ConfigMap.Name == name
-		}) {
-			return true
-		}
-	}
-	return envOf(pod,
-		func(v *corev1.EnvVarSource) bool { return v.ConfigMapKeyRef != nil && v.ConfigMapKeyRef.Name == name },
-		func(s *corev1.EnvFromSource) bool { return s.ConfigMapRef != nil && s.ConfigMapRef.Name == name })
-}
-
-func namesSecret(pod *corev1.Pod, name string) bool {
-	for _, ref := range pod.Spec.ImagePullSecrets {
-		if ref.Name == name {
-			return true
-		}
-	}
-	if slices.ContainsFunc(pod.Spec.Volumes, func(v corev1.Volume) bool { return slices.Contains(volumeSecrets(&v.VolumeSource), name) }) {
-		return true
-	}
-	return envOf(pod,
-		func(v *corev1.EnvVarSource) bool { return v.SecretKeyRef != nil && v.SecretKeyRef.Name == name },
-		func(s *corev1.EnvFromSource) bool { return s.SecretRef != nil && s.SecretRef.Name == name })
-}
-
-// volumeSecrets returns the Secrets in the pod's namespace that a volume is made from or mounted with.
-func volumeSecrets(v *corev1.VolumeSource) []string {
-	local := func(ref *corev1.LocalObjectReference) []string {
-		if ref == nil {
-			return nil
-		}
-		return []string{ref.Name}
-	}
-	switch {
-	case v.Secret != nil:
-		return []string{v.Secret.SecretName}
-	case v.Projected != nil:
-		var names []string
-		for _, s := range v.Projected.Sources {
-			if s.Secret != nil {
-				names = append(names, s.Secret.Name)
-			}
-		}
-		return names
-	case v.CSI != nil:
-		return local(v.CSI.NodePublishSecretRef)
-	case v.ISCSI != nil:
-		return local(v.ISCSI.SecretRef)
-	case v.FlexVolume != nil:
-		return local(v.FlexVolume.SecretRef)
-	case v.CephFS != nil:
-		return local(v.CephFS.SecretRef)
-	case v.RBD != nil:
-		return local(v.RBD.SecretRef)
-	case v.AzureFile != nil:
-		return []string{v.AzureFile.SecretName}
-	}
-	return nil
 }
 
 // claimsOf returns the names of the claims that a pod mounts, with those of its ephemeral volumes.
@@ -171,6 +82,14 @@ func persistentSecrets(pv *corev1.PersistentVolume, inClaim string) []corev1.Sec
 		add(s.CephFS.SecretRef)
 	case s.RBD != nil:
 		add(s.RBD.SecretRef)
+	case s.ScaleIO != nil:
+		add(s.ScaleIO.SecretRef)
+	case s.Cinder != nil:
+		add(s.Cinder.SecretRef)
+	case s.StorageOS != nil:
+		if ref := s.StorageOS.SecretRef; ref != nil {
+			add(&corev1.SecretReference{Namespace: ref.Namespace, Name: ref.Name})
+		}
 	case s.AzureFile != nil:
 		ref := corev1.SecretReference{Name: s.AzureFile.SecretName}
 		if s.AzureFile.SecretNamespace != nil {
