@@ -43,13 +43,13 @@ const (
 
 // beginAudit makes ready to write down a request, if the policy wants it. sender is who sent it, before any
 // impersonation.
-func (x *exchange) beginAudit(sender auth.User) {
+func (x *exchange) beginAudit(sender identity) {
 	log := x.server.cfg.Audit
 	if log == nil {
 		return
 	}
 	attributes := x.attributes(x.route.verb)
-	attributes.User = sender
+	attributes.User = sender.user
 	choice := log.Choose(attributes)
 	if !choice.Includes(auditv1.LevelMetadata) {
 		return
@@ -61,7 +61,7 @@ func (x *exchange) beginAudit(sender auth.User) {
 	a := &audited{server: x.server, choice: choice, stream: x.isStream() || x.r.URL.Path == followPath, event: auditv1.Event{
 		TypeMeta: metav1.TypeMeta{APIVersion: auditv1.SchemeGroupVersion.String(), Kind: "Event"},
 		Level:    choice.Level, AuditID: types.UID(x.r.Header.Get(auditIDHeader)), RequestURI: x.r.URL.RequestURI(), Verb: attributes.Verb,
-		User: userInfo(sender), UserAgent: agent, RequestReceivedTimestamp: now, StageTimestamp: now,
+		User: userInfo(sender.user), UserAgent: agent, RequestReceivedTimestamp: now, StageTimestamp: now,
 	}}
 	if a.event.AuditID == "" {
 		a.event.AuditID = x.server.cfg.NewUID()
@@ -77,6 +77,10 @@ func (x *exchange) beginAudit(sender auth.User) {
 		}
 	}
 	x.audit, x.w.audit = a, a
+	if sender.stale > 0 {
+		a.annotate("authentication.k8s.io/stale-token",
+			fmt.Sprintf("subject: %s, seconds after warning threshold: %d", sender.user.Name, int64(sender.stale.Seconds())))
+	}
 }
 
 // auditReceived writes down that the request has come.

@@ -235,6 +235,72 @@ func TestTokensEndWithWhatTheyAreBoundTo(t *testing.T) {
 	wantError(t, "a token of an account that was replaced", err, apierrors.IsUnauthorized, "Unauthorized")
 }
 
+// A program that reads its token once goes on working: what admission asks for in a pod's token is when it shall be
+// renewed, not when it ends.
+func TestTokensOfPodsOutliveTheirRenewal(t *testing.T) {
+	file := new(memoryFile)
+	log := audit.New(file, audit.Everything(), silent())
+	g := newSecured(t, func(c *apiserver.Config) { c.Audit = log })
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- log.Run(ctx) }()
+	g.account("web")
+	pod, err := g.admin().CoreV1().Pods("default").Create(t.Context(), &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: "p", Namespace: "default"},
+		Spec:       corev1.PodSpec{ServiceAccountName: "web", Containers: []corev1.Container{{Name: "c", Image: "i"}}},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ref := &authenticationv1.BoundObjectReference{Kind: "Pod", APIVersion: "v1", Name: "p", UID: pod.UID}
+	whoami := func(token string) error {
+		_, err := g.withToken(token).AuthenticationV1().SelfSubjectReviews().Create(t.Context(), &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
+		return err
+	}
+	mounted, asked := int64(3607), int64(3608)
+	extended := g.token("web", authenticationv1.TokenRequestSpec{ExpirationSeconds: &mounted, BoundObjectRef: ref})
+	plain := g.token("web", authenticationv1.TokenRequestSpec{ExpirationSeconds: &asked, BoundObjectRef: ref})
+	free := g.token("web", authenticationv1.TokenRequestSpec{ExpirationSeconds: &mounted})
+	if err := whoami(extended); err != nil {
+		t.Errorf("a new token: %v", err)
+	}
+	g.now.Store(3700)
+	if err := whoami(extended); err != nil {
+		t.Errorf("a token that should have been renewed: %v", err)
+	}
+	wantError(t, "a token of another life", whoami(plain), apierrors.IsUnauthorized, "Unauthorized")
+	wantError(t, "a token of no pod", whoami(free), apierrors.IsUnauthorized, "Unauthorized")
+	g.now.Store(366 * 24 * 3600)
+	wantError(t, "a token of last year", whoami(extended), apierrors.IsUnauthorized, "Unauthorized")
+	g.close()
+	stop()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	var issued, stale []string
+	for line := range strings.Lines(file.data.String()) {
+		var e auditv1.Event
+		if err := json.Unmarshal([]byte(line), &e); err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		if e.Stage != auditv1.StageResponseComplete {
+			continue
+		}
+		if id := e.Annotations["authentication.kubernetes.io/issued-credential-id"]; id != "" {
+			issued = append(issued, id)
+		}
+		if text := e.Annotations["authentication.k8s.io/stale-token"]; text != "" {
+			stale = append(stale, text)
+		}
+	}
+	if len(issued) != 3 || !strings.HasPrefix(issued[0], "JTI=") || issued[0] == issued[1] {
+		t.Errorf("issued tokens in the log: %q", issued)
+	}
+	if len(stale) != 1 || !strings.HasPrefix(stale[0], "subject: system:serviceaccount:default:web, seconds after warning threshold: ") {
+		t.Errorf("stale tokens in the log: %q", stale)
+	}
+}
+
 func TestTokenRequestsAreChecked(t *testing.T) {
 	g := newSecured(t)
 	g.account("web")
@@ -257,6 +323,10 @@ func TestTokenRequestsAreChecked(t *testing.T) {
 	if err != nil || *got.Spec.ExpirationSeconds != decade/10 || strings.Join(warned, "") != "requested expiration of 315360000 seconds shortened to 31536000 seconds" {
 		t.Errorf("ten years: %v %v %q", got, err, warned)
 	}
+	_, err = g.admin().CoreV1().ServiceAccounts("default").CreateToken(t.Context(), "web", &authenticationv1.TokenRequest{ObjectMeta: metav1.ObjectMeta{UID: "other"}}, metav1.CreateOptions{})
+	wantError(t, "of an earlier account", err, apierrors.IsConflict, "the UID in the token request (other) does not match the UID of the service account")
+	_, err = g.admin().CoreV1().ServiceAccounts("default").CreateToken(t.Context(), "web", &authenticationv1.TokenRequest{ObjectMeta: metav1.ObjectMeta{Name: "x"}}, metav1.CreateOptions{})
+	wantError(t, "of another account", err, apierrors.IsInvalid, `metadata.name: Invalid value: "x": must match the service account name if specified`)
 	wantError(t, "bound to what is not there", ask("web", ref("Pod", "x")), apierrors.IsNotFound, `pods "x" not found`)
 	wantError(t, "bound to what cannot be", ask("web", ref("ConfigMap", "x")), apierrors.IsBadRequest, "cannot bind token to object of type /v1, Kind=ConfigMap")
 }

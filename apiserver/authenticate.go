@@ -14,10 +14,10 @@ import (
 // authenticate returns who sends a request: by the client certificate, by the bearer token, or as the anonymous
 // user when it carries neither. An identity that is not understood is no anonymity: it is refused, without a word
 // about what is wrong with it.
-func (s *Server) authenticate(r *http.Request) (auth.User, error) {
+func (s *Server) authenticate(r *http.Request) (identity, error) {
 	user, ok, certErr := s.certificates.User(r.TLS)
 	if ok {
-		return user, nil
+		return identity{user: user}, nil
 	}
 	header := r.Header.Get("Authorization")
 	token, ok := bearerToken(header)
@@ -25,24 +25,25 @@ func (s *Server) authenticate(r *http.Request) (auth.User, error) {
 		token, ok = webSocketToken(r.Header)
 	}
 	if !ok && header == "" && certErr == nil {
-		return auth.Anonymous(), nil
+		return identity{user: auth.Anonymous()}, nil
 	}
 	if ok {
-		user, _, err := s.tokenUser(token, []string{s.tokens.keys().Issuer()})
+		known, err := s.tokenUser(token, []string{s.tokens.keys().Issuer()})
 		if err != nil && s.cfg.SharedStore && s.catchUp(r.Context()) == nil {
 			// What it is bound to may have been made by another server just now.
-			user, _, err = s.tokenUser(token, []string{s.tokens.keys().Issuer()})
+			known, err = s.tokenUser(token, []string{s.tokens.keys().Issuer()})
 		}
 		if err == nil {
 			r.Header.Del("Authorization") // it must not reach what the request is handed on to
-			return user, nil
+			s.metrics.token(known)
+			return known, nil
 		}
 		s.cfg.Log.Debug("a token is refused", "from", r.RemoteAddr, "because", err)
 	}
 	if certErr != nil {
 		s.cfg.Log.Debug("a client certificate is refused", "from", r.RemoteAddr, "because", certErr)
 	}
-	return auth.User{}, apierrors.NewUnauthorized("Unauthorized")
+	return identity{}, apierrors.NewUnauthorized("Unauthorized")
 }
 
 // bearerToken returns the token in an Authorization header.

@@ -72,7 +72,7 @@ func (x *exchange) serve(docs *documents) {
 	if x.route, isResource = parseRoute(r, x.query); !isResource {
 		x.route = route{}
 	}
-	var sender auth.User
+	var sender identity
 	var err error
 	if x.wantsNewest(isResource) {
 		err = s.catchUp(r.Context())
@@ -88,11 +88,11 @@ func (x *exchange) serve(docs *documents) {
 		return
 	}
 	x.auditReceived()
-	if x.user, err = s.impersonate(sender, r.Header); err != nil {
+	if x.user, err = s.impersonate(sender.user, r.Header); err != nil {
 		writeStatus(w, r, err)
 		return
 	}
-	x.auditImpersonation(sender)
+	x.auditImpersonation(sender.user)
 	dropImpersonation(r.Header)
 	if queryErr != nil {
 		writeStatus(w, r, apierrors.NewBadRequest(fmt.Sprintf("query: %v", queryErr)))

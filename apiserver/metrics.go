@@ -30,6 +30,9 @@ type metrics struct {
 	refused        *prometheus.CounterVec
 	authentication *prometheus.CounterVec
 	authorization  *prometheus.CounterVec
+	lastingTokens  prometheus.Counter
+	timelyTokens   prometheus.Counter
+	staleTokens    prometheus.Counter
 	health         *prometheus.GaugeVec
 	healthChecks   *prometheus.CounterVec
 	store          *prometheus.HistogramVec
@@ -77,6 +80,9 @@ func newMetrics(s *Server) *metrics {
 		append(shortRequestLabels(), "code")...)
 	m.authentication = counter("authentication_attempts", "Requests by whether their sender was found out: success, failure.", "result")
 	m.authorization = counter("authorization_attempts_total", "Requests by whether somebody allowed them: allowed, no-opinion.", "result")
+	m.lastingTokens = counter("serviceaccount_legacy_tokens_total", "Uses of tokens without an end.").WithLabelValues()
+	m.timelyTokens = counter("serviceaccount_valid_tokens_total", "Uses of pods' tokens before their renewal was due.").WithLabelValues()
+	m.staleTokens = counter("serviceaccount_stale_tokens_total", "Uses of pods' tokens after their renewal was due.").WithLabelValues()
 	m.health = gauge("kubernetes_healthcheck", "Whether a health check passed when it was made last.", "name", "type")
 	m.healthChecks = counter("kubernetes_healthchecks_total", "Health checks by their result: success, error.", "name", "type", "status")
 	m.store = histogram("etcd_request_duration_seconds", "Time of a write to the store, be it etcd or the embedded one, in seconds.",
@@ -194,6 +200,18 @@ func (m *metrics) authenticated(err error) {
 		return
 	}
 	m.authentication.WithLabelValues("success").Inc()
+}
+
+// token counts the use of a token that is good.
+func (m *metrics) token(known identity) {
+	switch {
+	case known.lasting:
+		m.lastingTokens.Inc()
+	case known.stale > 0:
+		m.staleTokens.Inc()
+	case known.timely:
+		m.timelyTokens.Inc()
+	}
 }
 
 // authorized counts a decision. Nobody here forbids: who has nothing to say has no opinion.

@@ -117,12 +117,12 @@ func (x *exchange) tokenReview(obj kind.Object) error {
 	if len(audiences) == 0 {
 		audiences = []string{x.server.tokens.keys().Issuer()}
 	}
-	user, accepted, err := x.server.tokenUser(review.Spec.Token, audiences)
+	known, err := x.server.tokenUser(review.Spec.Token, audiences)
 	if err != nil {
 		review.Status = authenticationv1.TokenReviewStatus{Error: fmt.Sprintf("[invalid bearer token, %v]", err)}
 		return nil
 	}
-	review.Status = authenticationv1.TokenReviewStatus{Authenticated: true, User: userInfo(user), Audiences: accepted}
+	review.Status = authenticationv1.TokenReviewStatus{Authenticated: true, User: userInfo(known.user), Audiences: known.audiences}
 	return nil
 }
 

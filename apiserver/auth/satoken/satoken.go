@@ -45,7 +45,10 @@ type Claims struct {
 	ID                             string
 	Audiences                      []string
 	IssuedAt, NotBefore, ExpiresAt time.Time
-	Bound                          Bound
+	// StaleAfter is when whoever uses the token should have had another one, zero if that is not said. The token is good
+	// for longer.
+	StaleAfter time.Time
+	Bound      Bound
 	// Lasting is a token without an end, which is good for the audiences of the API as long as the Secret that it is
 	// bound to holds it. The Secret's UID is not in it.
 	Lasting bool
@@ -104,7 +107,10 @@ func New(issuer string, signs *ecdsa.PrivateKey, others ...Key) (*Keys, error) {
 func (k *Keys) Issuer() string { return k.issuer }
 
 type private struct {
-	Kubernetes Bound `json:"kubernetes.io"`
+	Kubernetes struct {
+		Bound
+		WarnAfter *jwt.NumericDate `json:"warnafter,omitempty"`
+	} `json:"kubernetes.io"`
 }
 
 // audience is the claim of that name. It is a list even of one, as in upstream's tokens: not every verifier takes a
@@ -133,7 +139,12 @@ func (k *Keys) Sign(c Claims) (string, error) {
 			Issuer: k.issuer, Subject: c.Subject(), ID: c.ID,
 			IssuedAt: jwt.NewNumericDate(c.IssuedAt), NotBefore: jwt.NewNumericDate(c.NotBefore), Expiry: jwt.NewNumericDate(c.ExpiresAt),
 		}
-		own, to = private{c.Bound}, audience{c.Audiences}
+		var says private
+		says.Kubernetes.Bound = c.Bound
+		if !c.StaleAfter.IsZero() {
+			says.Kubernetes.WarnAfter = jwt.NewNumericDate(c.StaleAfter)
+		}
+		own, to = says, audience{c.Audiences}
 	}
 	token, err := jwt.Signed(k.signer).Claims(said).Claims(own).Claims(to).Serialize()
 	if err != nil {
@@ -164,8 +175,11 @@ func (k *Keys) Verify(token string) (Claims, error) {
 		}
 		return c, nil
 	}
-	c := Claims{ID: public.ID, Audiences: public.Audience, Bound: own.Kubernetes,
+	c := Claims{ID: public.ID, Audiences: public.Audience, Bound: own.Kubernetes.Bound,
 		IssuedAt: public.IssuedAt.Time(), NotBefore: public.NotBefore.Time(), ExpiresAt: public.Expiry.Time()}
+	if stale := own.Kubernetes.WarnAfter; stale != nil {
+		c.StaleAfter = stale.Time()
+	}
 	switch {
 	case key.Ended:
 		return Claims{}, errors.New("service account token is signed with a key that has ended")
