@@ -92,6 +92,12 @@ func part(of string, rules ...rbacv1.PolicyRule) *rbacv1.ClusterRole {
 	return r
 }
 
+// approver returns the role of who approves signing requests to one of Kubernetes' own signers.
+func approver(signer string) *rbacv1.ClusterRole {
+	return clusterRole("system:certificates.k8s.io:"+signer+"-approver",
+		named(rule(verbs("approve"), certificates, "signers"), "kubernetes.io/"+signer))
+}
+
 // ClusterRoles returns the roles that every cluster has. The names and rights are Kubernetes' own; the roles of
 // its controllers are not among them, because the controllers here are part of the server.
 func ClusterRoles() []*rbacv1.ClusterRole {
@@ -132,6 +138,7 @@ func ClusterRoles() []*rbacv1.ClusterRole {
 			rule(verbs("create"), certificates, "certificatesigningrequests/nodeclient")),
 		clusterRole("system:certificates.k8s.io:certificatesigningrequests:selfnodeclient",
 			rule(verbs("create"), certificates, "certificatesigningrequests/selfnodeclient")),
+		approver("kube-apiserver-client"), approver("kube-apiserver-client-kubelet"), approver("kubelet-serving"), approver("legacy-unknown"),
 		clusterRole("system:kube-controller-manager", append(eventsRules(),
 			rule(verbs("create"), coordination, "leases"),
 			named(rule(verbs("get", "update"), coordination, "leases"), "kube-controller-manager"),
