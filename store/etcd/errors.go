@@ -55,16 +55,30 @@ func explain(ctx context.Context, opts Options, what string, err error) error {
 // unanswered reports whether etcd may have done what it was asked for, since the question was not refused, and did not
 // fail for want of a connection.
 func unanswered(err error) bool {
-	return (unreachable(err) || errors.Is(err, context.DeadlineExceeded)) &&
+	return (unreachable(err) || errors.Is(err, context.DeadlineExceeded)) && !busy(err) &&
 		!strings.HasPrefix(status.Convert(err).Message(), "connection error:")
+}
+
+// busy reports whether a member has put a call off: it knows no leader, or has too much to do.
+func busy(err error) bool {
+	return errors.Is(err, rpctypes.ErrNoLeader) || errors.Is(err, rpctypes.ErrTooManyRequests)
 }
 
 // unreachable tells a cluster that cannot answer from one that answers with a refusal.
 func unreachable(err error) bool {
+	if busy(err) {
+		return true
+	}
 	var e rpctypes.EtcdError
 	code := status.Code(err)
 	if errors.As(err, &e) {
 		code = e.Code()
 	}
-	return code == codes.Unavailable || code == codes.DeadlineExceeded || code == codes.Canceled
+	switch code {
+	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled:
+		return true
+	case codes.Unknown: // how etcd before 3.5 passes the end of its own time limit on
+		return status.Convert(err).Message() == context.DeadlineExceeded.Error()
+	}
+	return false
 }

@@ -34,16 +34,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.uber.org/zap"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/backoff"
 
 	"sampan/store"
 	"sampan/store/internal/recent"
@@ -164,50 +160,6 @@ func open(ctx context.Context, opts Options, check func(meta) error) (*Store, er
 		s.group.Go(s.retain)
 	}
 	return s, nil
-}
-
-func dial(opts Options) (*clientv3.Client, error) {
-	if len(opts.Endpoints) == 0 {
-		return nil, errors.New("open a store in etcd: no member is named")
-	}
-	scheme := "http://"
-	if opts.TLS != nil {
-		scheme = "https://"
-	}
-	endpoints := make([]string, len(opts.Endpoints))
-	for i, e := range opts.Endpoints {
-		endpoints[i] = scheme + e
-	}
-	client, err := clientv3.New(clientv3.Config{
-		Endpoints: endpoints,
-		TLS:       opts.TLS,
-		// So a member that vanished without a word is noticed.
-		DialKeepAliveTime:    30 * time.Second,
-		DialKeepAliveTimeout: 10 * time.Second,
-		// Another member, or the same one after a short break; then the caller is told.
-		MaxUnaryRetries: 3,
-		Logger:          zap.NewNop(),
-		DialOptions: []grpc.DialOption{
-			grpc.WithChainUnaryInterceptor(failFast),
-			grpc.WithConnectParams(grpc.ConnectParams{Backoff: reconnect(), MinConnectTimeout: 5 * time.Second}),
-		},
-	})
-	if err != nil {
-		return nil, fmt.Errorf("open a store in etcd at %s: %w", members(opts), err)
-	}
-	return client, nil
-}
-
-// failFast makes a call fail when no member can be connected to, where the client would wait for one.
-func failFast(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-	return invoke(ctx, method, req, reply, conn, append(slices.Clip(opts), grpc.WaitForReady(false))...)
-}
-
-// reconnect is how often a lost member is tried.
-func reconnect() backoff.Config {
-	b := backoff.DefaultConfig
-	b.BaseDelay, b.MaxDelay = 100*time.Millisecond, 5*time.Second
-	return b
 }
 
 func rootOf(name string) string { return "/sampan/" + name }

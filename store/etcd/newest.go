@@ -2,6 +2,8 @@ package etcd
 
 import (
 	"context"
+	"errors"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -110,12 +112,18 @@ func (s *Store) answer() {
 	}
 }
 
+// tipTimeout bounds one question for the tip, which is small: if the member that it fell to hangs, another one is asked.
+const tipTimeout = 3 * time.Second
+
 // readTip asks etcd. The answer shows every transaction that was done before the question (a linearizable read).
 func (s *Store) readTip() (int64, error) {
 	ctx, cancel := context.WithTimeout(s.ctx, callTimeout)
 	defer cancel()
 	before := s.seen.Load()
-	resp, err := s.client.Do(ctx, s.lookAtHead())
+	resp, err := s.askTip(ctx)
+	for err != nil && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+		resp, err = s.askTip(ctx)
+	}
 	if err != nil {
 		return 0, err
 	}
@@ -123,4 +131,10 @@ func (s *Store) readTip() (int64, error) {
 		return 0, err
 	}
 	return s.readHead(resp.Get().Kvs)
+}
+
+func (s *Store) askTip(ctx context.Context) (clientv3.OpResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, tipTimeout)
+	defer cancel()
+	return s.client.Do(ctx, s.lookAtHead())
 }

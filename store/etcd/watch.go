@@ -15,13 +15,13 @@ import (
 // How long to wait before a broken watch is taken up again.
 const (
 	watchBackoffFirst = 50 * time.Millisecond
-	watchBackoffMax   = 5 * time.Second
+	watchBackoffMax   = time.Second
 )
 
 // pump brings events from etcd into the log until the store closes.
 func (s *Store) pump() {
 	at := s.toEtcd(s.base)
-	backoff := watchBackoffFirst
+	backoff, said := watchBackoffFirst, ""
 	for {
 		was := at
 		err := s.follow(&at)
@@ -29,9 +29,12 @@ func (s *Store) pump() {
 			return
 		}
 		if at > was {
-			backoff = watchBackoffFirst
+			backoff, said = watchBackoffFirst, ""
 		}
-		s.opts.Log.Warn("the watch of etcd broke; taking it up again", "error", err, "revision", s.fromEtcd(at))
+		if text := err.Error(); text != said { // once while etcd is down
+			said = text
+			s.opts.Log.Warn("the watch of etcd broke; taking it up again", "error", err, "revision", s.fromEtcd(at))
+		}
 		select {
 		case <-time.After(backoff):
 		case <-s.ctx.Done():

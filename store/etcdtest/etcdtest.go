@@ -4,10 +4,12 @@ package etcdtest
 
 import (
 	"bytes"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"os/exec"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -36,27 +38,55 @@ func Host() netip.Addr {
 // http, or https if they name certificates.
 func Start(t testing.TB, scheme string, more ...string) *Server {
 	t.Helper()
+	return start(t, 1, scheme, more...)[0]
+}
+
+// StartCluster is Start for an etcd of several members.
+func StartCluster(t testing.TB, members int, more ...string) []*Server {
+	t.Helper()
+	return start(t, members, "http", more...)
+}
+
+func start(t testing.TB, members int, scheme string, more ...string) []*Server {
+	t.Helper()
 	if _, err := exec.LookPath("etcd"); err != nil {
 		if os.Getenv("SAMPAN_E2E") == "require" {
 			t.Fatal("needs etcd: apt-get install etcd-server")
 		}
 		t.Skip("needs etcd: apt-get install etcd-server")
 	}
-	free := freeAddresses(t, 2)
-	s := &Server{Endpoint: free[0], Data: dataDir(t)}
-	client, peer := scheme+"://"+free[0], "http://"+free[1]
-	s.args = append([]string{
-		"--name=test", "--data-dir=" + s.Data, "--log-level=error",
-		"--listen-client-urls=" + client, "--advertise-client-urls=" + client,
-		"--listen-peer-urls=" + peer, "--initial-advertise-peer-urls=" + peer, "--initial-cluster=test=" + peer,
-	}, more...)
-	s.Run(t)
-	t.Cleanup(func() { s.Kill() })
-	return s
+	free := freeAddresses(t, 2*members)
+	var all []string
+	for i := range members {
+		all = append(all, fmt.Sprintf("m%d=http://%s", i, free[2*i+1]))
+	}
+	servers := make([]*Server, members)
+	for i := range servers {
+		s := &Server{Endpoint: free[2*i], Data: dataDir(t)}
+		client, peer := scheme+"://"+free[2*i], "http://"+free[2*i+1]
+		s.args = append([]string{
+			fmt.Sprint("--name=m", i), "--data-dir=" + s.Data, "--log-level=error",
+			"--listen-client-urls=" + client, "--advertise-client-urls=" + client,
+			"--listen-peer-urls=" + peer, "--initial-advertise-peer-urls=" + peer, "--initial-cluster=" + strings.Join(all, ","),
+		}, more...)
+		servers[i] = s
+		s.launch(t)
+		t.Cleanup(func() { s.Kill() })
+	}
+	for _, s := range servers {
+		s.await(t)
+	}
+	return servers
 }
 
 // Run starts the server again after Kill, with the data that it had.
 func (s *Server) Run(t testing.TB) {
+	t.Helper()
+	s.launch(t)
+	s.await(t)
+}
+
+func (s *Server) launch(t testing.TB) {
 	t.Helper()
 	s.output.Reset()
 	s.cmd = exec.Command("etcd", s.args...)
@@ -70,7 +100,6 @@ func (s *Server) Run(t testing.TB) {
 		defer close(s.ended)
 		_ = s.cmd.Wait() // if it was killed, it says so
 	}()
-	s.await(t)
 }
 
 // await returns when the server accepts connections, which it does when it is a member that can answer.
