@@ -86,7 +86,7 @@ func TestBadRequestsGetTheErrorsThatUsersKnow(t *testing.T) {
 		"unknown accept":      {"GET", maps, "", []string{"Accept", "text/html"}, 406, "only the following media types are accepted"},
 		"apply":               {"PATCH", maps + "/x", "{}", []string{"Content-Type", "application/apply-patch+cbor"}, 415, "application/strategic-merge-patch+json"},
 		"bad selector":        {"GET", maps + "?labelSelector=a%3D%3D%3D", "", nil, 400, "unable to parse requirement"},
-		"bad limit":           {"GET", maps + "?limit=-1", "", nil, 400, "limit"},
+		"bad limit":           {"GET", maps + "?limit=x", "", nil, 400, `parsing "x"`},
 		"bad revision":        {"GET", maps + "?resourceVersion=x", "", nil, 400, "resourceVersion"},
 		"no such field":       {"GET", maps + "?fieldSelector=spec.x%3Dy", "", nil, 400, `"spec.x" is not a known field selector: only "metadata.name", "metadata.namespace"`},
 		"no field of pods":    {"GET", "/api/v1/pods?fieldSelector=spec.x%3Dy", "", nil, 400, "field label not supported: spec.x"},
@@ -210,6 +210,117 @@ func TestObjectsComeInTheFormThatIsAsked(t *testing.T) {
 		code, _, body := send(t, "GET", url+test.path, "", "Accept", test.accept)
 		if code != 200 || !strings.Contains(body, test.want) {
 			t.Errorf("%s: %d %s", name, code, body)
+		}
+	}
+}
+
+func TestFormsThatAreNotServedAreRefused(t *testing.T) {
+	s := newMemory(t)
+	must(t, s.Client(masters()), configMap("x"))
+	url := plain(t, s) + "/api/v1/namespaces/default/configmaps"
+	const all, streams = "application/json, application/yaml, application/vnd.kubernetes.protobuf", "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"
+	for name, test := range map[string]struct{ path, accept, served string }{
+		"html":                  {"/x", "text/html", all},
+		"yaml stream":           {"?watch=1", "application/yaml", streams},
+		"yaml table stream":     {"?watch=1", "application/yaml;as=Table;g=meta.k8s.io;v=v1", streams},
+		"protobuf table":        {"", "application/vnd.kubernetes.protobuf;as=Table;g=meta.k8s.io;v=v1", all},
+		"version":               {"/x", "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1alpha1", all},
+		"group":                 {"/x", "application/json;as=PartialObjectMetadata;g=k8s.io;v=v1", all},
+		"kind":                  {"/x", "application/json;as=PartialObject;g=meta.k8s.io;v=v1", all},
+		"another kind":          {"/x", "application/json;as=Service;g=;v=v1", all},
+		"no kind":               {"/x", "application/json;g=meta.k8s.io;v=v1", all},
+		"no kind, stream":       {"?watch=1", "application/json;g=meta.k8s.io;v=v1", streams},
+		"list of one":           {"/x", "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1", all},
+		"metadata of many":      {"", "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1", all},
+		"nothing":               {"/x", "application/json;q=0", all},
+		"nothing that is known": {"/x", "text/*, application/cbor", all},
+	} {
+		code, _, body := send(t, "GET", url+test.path, "", "Accept", test.accept)
+		oneLine := strings.Join(strings.Fields(body), " ") // YAML folds it
+		if code != 406 || !strings.Contains(oneLine, "only the following media types are accepted: "+test.served) {
+			t.Errorf("%s: %d %s", name, code, body)
+		}
+	}
+}
+
+func TestAnswersAreIndentedForPeople(t *testing.T) {
+	s := newMemory(t)
+	must(t, s.Client(masters()), configMap("x"))
+	url := plain(t, s) + "/api/v1/namespaces/default/configmaps/x"
+	for name, test := range map[string]struct {
+		path, header, value string
+		indented            bool
+	}{
+		"browser":         {"", "User-Agent", "Mozilla/5.0 (X11)", true},
+		"wget":            {"", "User-Agent", "Wget/1.24", true},
+		"program":         {"", "User-Agent", "kubectl/v1.37", false},
+		"accepted":        {"", "Accept", "application/json;pretty=1", true},
+		"accepted, plain": {"", "Accept", "application/json;pretty=0", false},
+		"no answer":       {"?pretty=maybe", "User-Agent", "curl/8", false},
+	} {
+		code, _, body := send(t, "GET", url+test.path, "", test.header, test.value)
+		if code != 200 || strings.HasPrefix(body, "{\n  ") != test.indented {
+			t.Errorf("%s: %d %s", name, code, body)
+		}
+	}
+}
+
+func TestWatchesBeginWithTheStateAndSayWhereItEnds(t *testing.T) {
+	s := newMemory(t)
+	must(t, s.Client(masters()), configMap("x"))
+	must(t, s.Client(masters()), configMap("y"))
+	url := plain(t, s)
+	const table, end = "application/json;as=Table;g=meta.k8s.io;v=v1", `"k8s.io/initial-events-end":"true"`
+	for name, test := range map[string]struct {
+		query, accept string
+		code, events  int
+		last          string
+	}{
+		"asked for":              {"?sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true", "", 200, 3, end},
+		"without bookmarks":      {"?sendInitialEvents=true&resourceVersionMatch=NotOlderThan", "", 200, 2, `"name":"y"`},
+		"in the old way":         {"?resourceVersion=0&allowWatchBookmarks=true", "", 200, 3, end},
+		"in the oldest way":      {"?allowWatchBookmarks=true", "", 200, 3, end},
+		"rows without objects":   {"?allowWatchBookmarks=true&includeObject=None", table, 200, 3, end},
+		"no state":               {"?sendInitialEvents=false&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true", "", 200, 0, ""},
+		"of one":                 {"?fieldSelector=metadata.name%3Dy", "", 200, 1, `"name":"y"`},
+		"of one, twice":          {"/y?fieldSelector=metadata.name%3Dy", "", 200, 1, `"name":"y"`},
+		"of one and another":     {"/y?fieldSelector=metadata.name%3Dx", "", 400, 1, "fieldSelector metadata.name doesn't match requested name"},
+		"of one and not another": {"/y?fieldSelector=metadata.name!%3Dx", "", 400, 1, "fieldSelector metadata.name doesn't match requested name"},
+	} {
+		// The time of a negative timeout is over when the state has been sent.
+		path := "/api/v1/watch/namespaces/default/configmaps"
+		code, _, body := send(t, "GET", url+path+test.query+"&timeoutSeconds=-1", "", "Accept", test.accept)
+		var events []string
+		if body != "" {
+			events = strings.Split(strings.TrimSpace(body), "\n")
+		}
+		if code != test.code || len(events) != test.events || test.last != "" && !strings.Contains(events[len(events)-1], test.last) {
+			t.Errorf("%s: %d, %d events: %s", name, code, len(events), body)
+		}
+	}
+}
+
+func TestRequestsSayHowLongTheyMayTake(t *testing.T) {
+	s := newMemory(t)
+	must(t, s.Client(masters()), configMap("x"))
+	url := plain(t, s)
+	const maps = "/api/v1/namespaces/default/configmaps"
+	for path, want := range map[string]struct {
+		code int
+		text string
+	}{
+		"/version?timeout=invalid": {400, `invalid timeout specified in the request URL - time: invalid duration`},
+		maps + "/x?timeout=5":      {400, "invalid timeout specified in the request URL"},
+		maps + "/x?timeout=0s":     {200, ""},
+		maps + "/x?timeout=3h":     {200, ""},
+		maps + "/x?timeout=10s":    {200, ""},
+		maps + "?timeout=5&watch=1&timeoutSeconds=1&resourceVersion=1": {200, ""}, // streams have an option of their own
+		maps + "/x?export=true":  {400, "the export parameter, deprecated since v1.14, is no longer supported"},
+		maps + "/x?export=false": {200, ""},
+	} {
+		code, _, body := send(t, "GET", url+path, "")
+		if code != want.code || !strings.Contains(body, want.text) {
+			t.Errorf("%s: %d %s", path, code, body)
 		}
 	}
 }

@@ -25,6 +25,7 @@ type exchange struct {
 	w      *recorder
 	r      *http.Request
 	query  url.Values
+	limit  time.Duration // how long the request may take, if it is no stream
 	user   auth.User
 	route  route
 	req    request // of the core; valid when the route leads to a kind
@@ -98,6 +99,10 @@ func (x *exchange) serve(docs *documents) {
 		writeStatus(w, r, apierrors.NewBadRequest(fmt.Sprintf("query: %v", queryErr)))
 		return
 	}
+	if x.limit, err = timeLimit(x.query); err != nil && !x.isStream() {
+		writeStatus(w, r, err)
+		return
+	}
 	if !isResource {
 		if r.URL.Path == followPath {
 			if err := x.follow(); err != nil {
@@ -135,6 +140,22 @@ func (x *exchange) serve(docs *documents) {
 	}
 }
 
+// timeLimit returns how long a request with a query may take: as long as it asks for, but no longer than any request.
+func timeLimit(query url.Values) (time.Duration, error) {
+	text := query.Get("timeout")
+	if text == "" {
+		return requestTimeout, nil
+	}
+	asked, err := time.ParseDuration(text)
+	if err != nil {
+		return 0, apierrors.NewBadRequest(fmt.Sprintf("invalid timeout specified in the request URL - %v", err))
+	}
+	if asked <= 0 {
+		return requestTimeout, nil
+	}
+	return min(asked, requestTimeout), nil
+}
+
 // isStream reports whether the request lasts for as long as its client wants.
 func (x *exchange) isStream() bool {
 	k := x.server.kindOf(x.route)
@@ -168,7 +189,7 @@ func (x *exchange) dispatch() error {
 	if isStream(k.ID, rt.subresource) {
 		return x.connect()
 	}
-	ctx, cancel := context.WithTimeout(x.r.Context(), requestTimeout)
+	ctx, cancel := context.WithTimeout(x.r.Context(), x.limit)
 	defer cancel()
 	x.r = x.r.WithContext(ctx)
 	switch rt.subresource {

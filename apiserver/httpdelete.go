@@ -95,10 +95,11 @@ func (x *exchange) deleteCollection() error {
 	if err != nil {
 		return err
 	}
-	if err := x.checkListOptions(false); err != nil {
+	asked, err := x.listOptions(false)
+	if err != nil {
 		return err
 	}
-	sel, err := newSelection(x.req.kind, x.req.version, x.query.Get("labelSelector"), x.query.Get("fieldSelector"))
+	sel, err := newSelection(x.req.kind, x.req.version, asked.LabelSelector, asked.FieldSelector)
 	if err != nil {
 		return err
 	}
@@ -107,11 +108,7 @@ func (x *exchange) deleteCollection() error {
 		return err
 	}
 	x.warnOfOrphans(opts)
-	limit, err := x.limit()
-	if err != nil {
-		return err
-	}
-	items, err := x.server.deleteCollection(x.r.Context(), x.req, sel, limit, opts)
+	items, err := x.server.deleteCollection(x.r.Context(), x.req, sel, max(asked.Limit, 0), opts)
 	if err != nil {
 		return err
 	}

@@ -2,8 +2,6 @@ package apiserver
 
 import (
 	"context"
-	"fmt"
-	"strconv"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -18,26 +16,21 @@ func (x *exchange) list() error {
 	if err != nil {
 		return err
 	}
-	opts := listOptions{
-		continu:  x.query.Get("continue"),
-		revision: x.query.Get("resourceVersion"),
-		match:    metav1.ResourceVersionMatch(x.query.Get("resourceVersionMatch")),
-	}
-	if err := x.checkListOptions(false); err != nil {
-		return err
-	}
-	if opts.limit, err = x.limit(); err != nil {
-		return err
-	}
-	if opts.sel, err = newSelection(x.req.kind, x.req.version, x.query.Get("labelSelector"), x.query.Get("fieldSelector")); err != nil {
-		return err
-	}
-	timeout, err := x.timeoutSeconds()
+	asked, err := x.listOptions(false)
 	if err != nil {
 		return err
 	}
+	opts := listOptions{
+		limit:    max(asked.Limit, 0),
+		continu:  asked.Continue,
+		revision: asked.ResourceVersion,
+		match:    asked.ResourceVersionMatch,
+	}
+	if opts.sel, err = newSelection(x.req.kind, x.req.version, asked.LabelSelector, asked.FieldSelector); err != nil {
+		return err
+	}
 	ctx := x.r.Context()
-	if timeout > 0 {
+	if timeout := seconds(asked.TimeoutSeconds); timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, timeout)
 		defer cancel()
@@ -49,43 +42,31 @@ func (x *exchange) list() error {
 	return x.writeList(a, l)
 }
 
-// timeoutSeconds returns how long a list or watch may take; 0 is as long as the server lets it.
-func (x *exchange) timeoutSeconds() (time.Duration, error) {
-	text := x.query.Get("timeoutSeconds")
-	if text == "" {
-		return 0, nil
+// listOptions returns the query's options of a list, a watch or a deletion of many. It refuses what cannot be read and
+// what means nothing together, with upstream's words.
+func (x *exchange) listOptions(watching bool) (metav1.ListOptions, error) {
+	var opts metav1.ListOptions
+	if err := metav1.Convert_url_Values_To_v1_ListOptions(&x.query, &opts, nil); err != nil {
+		return opts, apierrors.NewBadRequest(err.Error())
 	}
-	seconds, err := strconv.ParseUint(text, 10, 31)
-	if err != nil {
-		return 0, apierrors.NewBadRequest(fmt.Sprintf("timeoutSeconds: Invalid value: %q: %v", text, err))
-	}
-	return time.Duration(seconds) * time.Second, nil
-}
-
-// limit returns how many objects are wanted at most; 0 is all.
-func (x *exchange) limit() (int64, error) {
-	text := x.query.Get("limit")
-	if text == "" {
-		return 0, nil
-	}
-	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || n < 0 {
-		return 0, apierrors.NewBadRequest(fmt.Sprintf("limit: Invalid value: %q: must be a number that is not negative", text))
-	}
-	return n, nil
-}
-
-// checkListOptions refuses options of a list or watch that mean nothing together, with upstream's words.
-func (x *exchange) checkListOptions(watching bool) error {
 	errs := validation.ValidateListOptions(&internalversion.ListOptions{
 		Watch:                watching,
-		ResourceVersion:      x.query.Get("resourceVersion"),
-		ResourceVersionMatch: metav1.ResourceVersionMatch(x.query.Get("resourceVersionMatch")),
-		Continue:             x.query.Get("continue"),
-		SendInitialEvents:    flag(x.query, "sendInitialEvents"),
+		ResourceVersion:      opts.ResourceVersion,
+		ResourceVersionMatch: opts.ResourceVersionMatch,
+		Continue:             opts.Continue,
+		SendInitialEvents:    opts.SendInitialEvents,
 	}, true)
 	if len(errs) > 0 {
-		return apierrors.NewInvalid(schema.GroupKind{Group: metav1.GroupName, Kind: "ListOptions"}, "", errs)
+		return opts, apierrors.NewInvalid(schema.GroupKind{Group: metav1.GroupName, Kind: "ListOptions"}, "", errs)
 	}
-	return nil
+	return opts, nil
+}
+
+// seconds returns a number of seconds as a duration; nil is 0. What is more than a duration can hold is the longest.
+func seconds(n *int64) time.Duration {
+	const most = int64(1<<63-1) / int64(time.Second)
+	if n == nil {
+		return 0
+	}
+	return time.Duration(min(max(*n, -most), most)) * time.Second
 }

@@ -2,6 +2,7 @@ package apiserver
 
 import (
 	"cmp"
+	"fmt"
 	"mime"
 	"net/http"
 
@@ -20,7 +21,10 @@ func (x *exchange) negotiated(streaming bool, shapes ...string) (accepted, error
 		return a, err
 	}
 	options := metav1.TableOptions{IncludeObject: metav1.IncludeObjectPolicy(x.query.Get("includeObject"))}
-	return a, invalidOptions("TableOptions", validation.ValidateTableOptions(&options))
+	if errs := validation.ValidateTableOptions(&options); len(errs) > 0 {
+		return a, apierrors.NewBadRequest(fmt.Sprintf("Unable to convert to Table as requested: %v", errs.ToAggregate()))
+	}
+	return a, nil
 }
 
 // read decodes the body into obj.
@@ -64,6 +68,9 @@ func (x *exchange) get() error {
 	a, err := x.negotiated(false, asTable, asPartial)
 	if err != nil {
 		return err
+	}
+	if isSet(x.query, "export") {
+		return apierrors.NewBadRequest("the export parameter, deprecated since v1.14, is no longer supported")
 	}
 	if err := x.server.reach(x.r.Context(), x.query.Get("resourceVersion")); err != nil {
 		return err

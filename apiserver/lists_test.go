@@ -85,6 +85,8 @@ func TestPeopleGetIndentedAnswers(t *testing.T) {
 		maps + "/missing":       "{\n  \"kind\": \"Status\"",
 		"/api/v1":               "{\n  \"kind\": \"APIResourceList\"",
 		maps + "?pretty=false":  "{\"kind\":\"ConfigMapList\"",
+		maps + "?pretty=no":     "{\"kind\":\"ConfigMapList\"",
+		maps + "?pretty":        "{\n  \"kind\": \"ConfigMapList\"",
 		"/version?pretty=false": "{\"major\"",
 	} {
 		rec := httptest.NewRecorder()
@@ -213,7 +215,7 @@ func TestTablesWithUnknownContentAreRefused(t *testing.T) {
 	r.Header.Set("Accept", "application/json;as=Table;g=meta.k8s.io;v=v1")
 	rec := httptest.NewRecorder()
 	s.Handler().ServeHTTP(rec, r)
-	if rec.Code != http.StatusUnprocessableEntity || !strings.Contains(rec.Body.String(), "must be 'Metadata', 'Object', 'None', or empty") {
+	if rec.Code != http.StatusBadRequest || !strings.Contains(rec.Body.String(), "Unable to convert to Table as requested: includeObject: Invalid value: \\\"Most\\\": must be 'Metadata', 'Object', 'None', or empty") {
 		t.Errorf("%d %s", rec.Code, rec.Body)
 	}
 }
@@ -231,19 +233,22 @@ func TestListAndWatchOptionsThatMeanNothingAreRefused(t *testing.T) {
 		"resourceVersionMatch=Exact&resourceVersion=1&continue=x":       {422, "resourceVersionMatch is forbidden when continue is provided"},
 		"resourceVersion=1&continue=eyJ2IjoibWV0YS5rOHMuaW8vdjEifQ":     {400, "specifying resource version is not allowed when using continue"},
 		"resourceVersion=-1":                                            {400, "resourceVersion: Invalid value"},
-		"limit=x":                                                       {400, "limit: Invalid value"},
+		"limit=x":                                                       {400, `strconv.ParseInt: parsing \"x\": invalid syntax`},
+		"limit=-1":                                                      {200, `"ConfigMapList"`},
 		"labelSelector=a%20in%20(":                                      {400, "unable to parse requirement"},
 		"labelSelector=" + strings.Repeat("x", 64) + "%3Da":             {400, "unable to parse requirement"},
 		"fieldSelector=a":                                               {400, "invalid selector"},
 		"fieldSelector=spec.nope%3Dx":                                   {400, `\"spec.nope\" is not a known field selector`},
 		"sendInitialEvents=false":                                       {422, "sendInitialEvents is forbidden for list"},
-		"timeoutSeconds=x":                                              {400, `timeoutSeconds: Invalid value: \"x\"`},
+		"timeoutSeconds=x":                                              {400, `strconv.ParseInt: parsing \"x\": invalid syntax`},
+		"timeoutSeconds=-1":                                             {200, `"ConfigMapList"`},
 		"watch=1&resourceVersionMatch=Exact":                            {422, "forbidden for watch unless sendInitialEvents is provided"},
 		"watch=1&sendInitialEvents=true":                                {422, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"},
-		"watch=1&timeoutSeconds=-1":                                     {400, "timeoutSeconds: Invalid value"},
-		"timeoutSeconds=soon":                                           {400, "timeoutSeconds: Invalid value"},
+		"watch=1&timeoutSeconds=-1":                                     {200, ""},
+		"watch=1&timeoutSeconds=-9223372036854775808":                   {200, ""},
+		"timeoutSeconds=9223372036854775807":                            {200, `"ConfigMapList"`},
 		"timeoutSeconds=1&resourceVersion=1000000":                      {504, "Too large resource version"},
-		"limit=9223372036854775808":                                     {400, "limit: Invalid value"},
+		"limit=9223372036854775808":                                     {400, "value out of range"},
 		"watch=1&resourceVersion=x":                                     {400, "resourceVersion: Invalid value"},
 		"resourceVersionMatch=NotOlderThan&resourceVersion=0&limit=500": {200, `"ConfigMapList"`},
 	} {

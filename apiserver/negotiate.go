@@ -40,6 +40,16 @@ type mediaRange struct {
 	q      float64
 }
 
+// converts reports whether objects shall be shown as another kind.
+func (m mediaRange) converts() bool {
+	for _, name := range []string{"as", "g", "v"} {
+		if _, ok := m.params[name]; ok {
+			return true
+		}
+	}
+	return false
+}
+
 // negotiate chooses the form of a response from an Accept header. shapes says which values of "as" the request
 // can be answered with; an element that asks for anything else is passed over, as in upstream.
 func negotiate(header string, streaming bool, shapes ...string) (accepted, error) {
@@ -66,8 +76,8 @@ func negotiate(header string, streaming bool, shapes ...string) (accepted, error
 		if a.media == mediaYAML && streaming {
 			continue
 		}
-		if as := m.params["as"]; as != "" {
-			v := m.params["v"]
+		if m.converts() {
+			as, v := m.params["as"], m.params["v"]
 			known := m.params["g"] == metav1.GroupName && (v == "v1" || v == "v1beta1") && slices.Contains(shapes, as)
 			if !known || as == asTable && a.media == mediaProto {
 				continue
@@ -75,6 +85,9 @@ func negotiate(header string, streaming bool, shapes ...string) (accepted, error
 			a.as, a.version = as, v
 		}
 		return a, nil
+	}
+	if streaming {
+		return accepted{}, errNotAcceptable(mediaJSON+";stream=watch", mediaProto+";stream=watch")
 	}
 	return accepted{}, errNotAcceptable(mediaJSON, mediaYAML, mediaProto)
 }

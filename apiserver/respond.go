@@ -74,16 +74,21 @@ func writeRuntimeObject(w http.ResponseWriter, r *http.Request, code int, a acce
 	writeBytes(w, r, code, media, data)
 }
 
-// wantsPretty reports whether a person reads the answer: one who says so, or uses curl or wget and does not say no.
+// wantsPretty reports whether a person reads the answer: one who says so, or uses curl, wget or a browser and does not
+// say no.
 func wantsPretty(r *http.Request) bool {
-	agent := r.UserAgent()
+	if accept := r.Header.Get("Accept"); strings.Contains(accept, "pretty") &&
+		slices.ContainsFunc(parseAccept(accept), func(m mediaRange) bool { return m.params["pretty"] == "1" }) {
+		return true
+	}
 	if strings.Contains(r.URL.RawQuery, "pretty") {
-		if values, ok := r.URL.Query()["pretty"]; ok {
-			pretty, err := strconv.ParseBool(values[0])
-			return err != nil || pretty
+		if value := r.URL.Query().Get("pretty"); value != "" {
+			pretty, err := strconv.ParseBool(value)
+			return err == nil && pretty
 		}
 	}
-	return strings.HasPrefix(agent, "curl") || strings.HasPrefix(agent, "Wget")
+	agent := r.UserAgent()
+	return strings.HasPrefix(agent, "curl") || strings.HasPrefix(agent, "Wget") || strings.HasPrefix(agent, "Mozilla/5.0")
 }
 
 // indented returns JSON for people.

@@ -68,7 +68,7 @@ func parseRoute(r *http.Request, query url.Values) (rt route, ok bool) {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
 		switch {
-		case watching || rt.subresource == "" && isSet(query, "watch"):
+		case watching || rt.name == "" && isSet(query, "watch"): // of one object only in the old form
 			rt.verb = "watch"
 		case rt.name == "":
 			rt.verb = "list"

@@ -65,6 +65,18 @@ func errField(k *kind.Kind, name string) error {
 	return apierrors.NewBadRequest("field label not supported: " + name)
 }
 
+// ofOne returns the selection of the object of one name. A field selector beside must require that name too, as upstream
+// has it.
+func (sel selection) ofOne(name string) (selection, error) {
+	one := fields.OneTermEqualSelector("metadata.name", name)
+	if sel.fields == nil {
+		sel.fields = one
+	} else if also, ok := sel.exact("metadata.name"); !ok || also != name {
+		return sel, apierrors.NewBadRequest("fieldSelector metadata.name doesn't match requested name")
+	}
+	return sel, nil
+}
+
 func (sel selection) everything() bool { return sel.labels == nil && sel.fields == nil }
 
 // matches reports whether an object is selected.

@@ -167,9 +167,10 @@ func (v *viewer) table(items []kind.Object, meta metav1.ListMeta) *metav1.Table 
 func (v *viewer) row(obj kind.Object, now time.Time) metav1.TableRow {
 	row := metav1.TableRow{Cells: v.kind.Row(obj, now)}
 	obj = v.cleared(obj)
-	switch v.include {
-	case string(metav1.IncludeNone):
-	case string(metav1.IncludeObject):
+	_, ends := obj.GetAnnotations()[metav1.InitialEventsAnnotationKey] // the end of a watch's initial state is told in any case
+	switch {
+	case v.include == string(metav1.IncludeNone) && !ends:
+	case v.include == string(metav1.IncludeObject):
 		row.Object = runtime.RawExtension{Object: shownIn(v.version, obj)}
 	default:
 		row.Object = runtime.RawExtension{Object: v.partial(obj)}

@@ -81,7 +81,7 @@ func (w *watcher) next() (events []watchEvent, ok bool) {
 			events = append(events, watchEvent{typ: watch.Added, object: obj})
 		}
 		w.cursor = snap.Revision()
-		if w.opts.bookmarks && w.opts.sendInitialEvents != nil {
+		if w.opts.bookmarks { // also where the state was not asked for by name, as upstream has it since v1.34
 			mark := w.bookmark()
 			mark.object.SetAnnotations(map[string]string{metav1.InitialEventsAnnotationKey: "true"})
 			events = append(events, mark)

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/watch"
 )
 
@@ -29,26 +28,21 @@ func (x *exchange) watch() error {
 	if err != nil {
 		return err
 	}
-	opts := watchOptions{revision: x.query.Get("resourceVersion"), bookmarks: isSet(x.query, "allowWatchBookmarks")}
-	opts.sendInitialEvents = flag(x.query, "sendInitialEvents")
-	if err := x.checkListOptions(true); err != nil {
-		return err
-	}
-	if opts.sel, err = newSelection(x.req.kind, x.req.version, x.query.Get("labelSelector"), x.query.Get("fieldSelector")); err != nil {
-		return err
-	}
-	if name := x.req.key.Name; name != "" { // the watch of one object, in the old form
-		one := fields.OneTermEqualSelector("metadata.name", name)
-		if opts.sel.fields != nil {
-			one = fields.AndSelectors(one, opts.sel.fields)
-		}
-		opts.sel.fields = one
-		x.req.key.Name = ""
-	}
-	timeout, err := x.timeoutSeconds()
+	asked, err := x.listOptions(true)
 	if err != nil {
 		return err
 	}
+	opts := watchOptions{revision: asked.ResourceVersion, bookmarks: asked.AllowWatchBookmarks, sendInitialEvents: asked.SendInitialEvents}
+	if opts.sel, err = newSelection(x.req.kind, x.req.version, asked.LabelSelector, asked.FieldSelector); err != nil {
+		return err
+	}
+	if name := x.req.key.Name; name != "" { // the watch of one object, in the old form
+		if opts.sel, err = opts.sel.ofOne(name); err != nil {
+			return err
+		}
+		x.req.key.Name = ""
+	}
+	timeout := seconds(asked.TimeoutSeconds)
 	if timeout == 0 {
 		timeout = watchTimeoutMin + time.Duration(x.server.random(uint64(watchTimeoutMin)))
 	}
