@@ -75,7 +75,7 @@ func (x *exchange) delete() error {
 	if err != nil {
 		return err
 	}
-	if removed && x.req.kind.GracePeriod == nil && x.r.Header.Get("Prefer") != preferObject {
+	if removed && !x.req.kind.ReturnDeleted && x.r.Header.Get("Prefer") != preferObject {
 		gr := x.req.groupResource()
 		writeRuntimeObject(x.w, x.r, http.StatusOK, a, statusGVK, &metav1.Status{
 			Status:  metav1.StatusSuccess,

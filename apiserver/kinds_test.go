@@ -3,6 +3,7 @@ package apiserver_test
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -109,4 +110,75 @@ func leastOf(k *kind.Kind) kind.Object {
 		e.ReportingController, e.ReportingInstance, e.Action, e.Reason = "example.com/c", "c-1", "Look", "Looked"
 	}
 	return obj
+}
+
+// TestDeletionsAnswerAsTheDocumentSays: typed clients are made from the OpenAPI document, and decode the answer to a
+// deletion as what the document names. The kinds that are answered with themselves are upstream's.
+func TestDeletionsAnswerAsTheDocumentSays(t *testing.T) {
+	s := newMemory(t)
+	cfg, kinds := listen(t, s), registry.New()
+	data, err := clientset(t, cfg).Discovery().RESTClient().Get().AbsPath("/openapi/v2").Do(t.Context()).Raw()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var document struct {
+		Paths map[string]struct {
+			Delete struct {
+				Responses map[string]struct {
+					Schema map[string]string
+				}
+			}
+		}
+	}
+	if err := json.Unmarshal(data, &document); err != nil {
+		t.Fatal(err)
+	}
+	var themselves []string
+	for _, k := range kinds.All() {
+		resource := k.GroupResource().Resource
+		path := "/apis/" + k.GVK.GroupVersion().String() + "/"
+		if k.GVK.Group == "" {
+			path = "/api/v1/"
+		}
+		template := path + resource + "/{name}"
+		if k.Namespaced {
+			template = path + "namespaces/{namespace}/" + resource + "/{name}"
+		}
+		for _, code := range []string{"200", "202"} {
+			said := document.Paths[template].Delete.Responses[code].Schema["$ref"]
+			said = said[strings.LastIndexByte(said, '.')+1:]
+			if want := map[bool]string{true: k.GVK.Kind, false: "Status"}[k.ReturnDeleted]; said != want {
+				t.Errorf("the document says that %s of a deletion of %s is a %q", code, resource, said)
+			}
+		}
+		if k.ReturnDeleted {
+			themselves = append(themselves, resource)
+		}
+
+		obj := leastOf(k)
+		obj.SetName("least")
+		if k.ID == kind.Namespaces || k.Finalizers != nil && len(k.Finalizers(obj)) > 0 {
+			continue // it stays until a controller has seen to it
+		}
+		if _, err := s.Client(masters()).Create(t.Context(), obj, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		at := strings.NewReplacer("{namespace}", "default", "{name}", "least").Replace(template)
+		raw, err := clientset(t, cfg).RESTClient().Delete().AbsPath(at).Param("propagationPolicy", "Background").Param("gracePeriodSeconds", "0").Do(t.Context()).Raw()
+		var answer metav1.TypeMeta
+		if err == nil {
+			err = json.Unmarshal(raw, &answer)
+		}
+		if err != nil || answer.Kind != map[bool]string{true: k.GVK.Kind, false: "Status"}[k.ReturnDeleted] {
+			t.Errorf("the deletion of %s is answered with %+v %v", resource, answer, err)
+		}
+	}
+	slices.Sort(themselves)
+	want := []string{
+		"csidrivers", "csinodes", "persistentvolumeclaims", "persistentvolumes", "pods", "podtemplates", "resourcequotas",
+		"serviceaccounts", "storageclasses", "volumeattachments",
+	}
+	if !slices.Equal(themselves, want) {
+		t.Errorf("deleted objects are answered with themselves for %v, want %v", themselves, want)
+	}
 }

@@ -82,6 +82,7 @@ func described(kinds *kind.Registry, gv *schema.GroupVersion) []openapi.Resource
 		r := openapi.Resource{
 			GVK: k.GVK, Name: k.GroupResource().Resource, Namespaced: k.Namespaced,
 			Type: reflect.TypeOf(k.New()).Elem(), List: reflect.TypeOf(k.NewList()).Elem(),
+			ReturnDeleted: k.ReturnDeleted,
 		}
 		for _, sub := range subresourcesOf(k) {
 			r.Subresources = append(r.Subresources, openapi.Subresource{

@@ -80,6 +80,10 @@ type Kind struct {
 	// first days do.
 	OrphanByDefault bool
 
+	// ReturnDeleted says that a deletion is answered with the object's last state, as pods and what keeps storage are; with
+	// other kinds the answer is a Status.
+	ReturnDeleted bool
+
 	// GracePeriod returns how long a deletion waits, in seconds, given what the caller asked for (nil: nothing).
 	// 0 means at once. A nil func means that the kind has no graceful deletion. now is not needed: the API
 	// server computes the time stamp.

@@ -52,6 +52,7 @@ type Typed[T Object] struct {
 	Versions []Version
 
 	OrphanByDefault bool
+	ReturnDeleted   bool
 
 	GracePeriod func(obj T, requested *int64) int64
 	Finalizers  func(obj T) []string
@@ -100,6 +101,7 @@ func (t Typed[T]) Kind() *Kind {
 		CreateOnUpdate:   t.CreateOnUpdate,
 		RevisionRequired: t.RevisionRequired,
 		OrphanByDefault:  t.OrphanByDefault,
+		ReturnDeleted:    t.ReturnDeleted,
 
 		Versions: t.Versions,
 

@@ -2,6 +2,7 @@ package openapi
 
 import (
 	"encoding/json"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -143,6 +144,20 @@ func (s *schemas) typed(typ string, parameter object) object {
 	return parameter
 }
 
+// successes returns the codes of an action's success with what they mean.
+func successes(action string) map[string]string {
+	out := map[string]string{"200": "OK"}
+	switch action {
+	case "post":
+		out["201"], out["202"] = "Created", "Accepted"
+	case "put", "patch":
+		out["201"] = "Created"
+	case "delete":
+		out["202"] = "Accepted"
+	}
+	return out
+}
+
 func (s *schemas) operation(op operation) object {
 	out := object{
 		"operationId":                     op.id,
@@ -153,7 +168,7 @@ func (s *schemas) operation(op operation) object {
 	if op.body != nil && s.v3 {
 		out["requestBody"] = object{"content": object{"*/*": object{"schema": s.of(op.body)}}}
 	} else if op.body != nil {
-		parameters = append(parameters, object{"name": "body", "in": "body", "required": true, "schema": s.of(op.body)})
+		parameters = append(parameters, object{"name": "body", "in": "body", "required": op.body != deleteOptionsType, "schema": s.of(op.body)})
 	}
 	for _, p := range op.query {
 		parameter := s.typed(p.typ, object{"name": p.name, "in": "query", "description": p.text})
@@ -165,7 +180,7 @@ func (s *schemas) operation(op operation) object {
 	if len(parameters) > 0 {
 		out["parameters"] = parameters
 	}
-	answer := object{"description": "OK"}
+	answer := object{}
 	if op.answer != nil && s.v3 {
 		content := object{}
 		for _, media := range produced {
@@ -175,7 +190,13 @@ func (s *schemas) operation(op operation) object {
 	} else if op.answer != nil {
 		answer["schema"] = s.of(op.answer)
 	}
-	out["responses"] = object{"200": answer, "401": object{"description": "Unauthorized"}}
+	responses := object{"401": object{"description": "Unauthorized"}}
+	for code, text := range successes(op.action) {
+		response := maps.Clone(answer)
+		response["description"] = text
+		responses[code] = response
+	}
+	out["responses"] = responses
 	if !s.v3 {
 		out["consumes"], out["produces"] = []string{"*/*"}, produced
 	}

@@ -14,6 +14,8 @@ type Resource struct {
 	Namespaced   bool
 	Type, List   reflect.Type // of the object and its list, without the pointer; no list: it can be created only
 	Subresources []Subresource
+
+	ReturnDeleted bool // a deletion is answered with the object, not with a Status
 }
 
 // Subresource is a subresource of a [Resource].
@@ -99,6 +101,10 @@ func operations(r Resource) map[string][]operation {
 	if r.List == nil {
 		return map[string][]operation{collection: {{"post", "post", r.GVK, id("create"), r.Type, r.Type, writeParameters()}}}
 	}
+	deleted := statusType
+	if r.ReturnDeleted {
+		deleted = r.Type
+	}
 	out := map[string][]operation{
 		collection: {
 			{"get", "list", r.GVK, id("list"), nil, r.List, listParameters()},
@@ -109,7 +115,7 @@ func operations(r Resource) map[string][]operation {
 			{"get", "get", r.GVK, id("read"), nil, r.Type, nil},
 			{"put", "put", r.GVK, id("replace"), r.Type, r.Type, writeParameters()},
 			{"patch", "patch", r.GVK, id("patch"), patchType, r.Type, patch},
-			{"delete", "delete", r.GVK, id("delete"), deleteOptionsType, statusType, deleteParameters()},
+			{"delete", "delete", r.GVK, id("delete"), deleteOptionsType, deleted, deleteParameters()},
 		},
 	}
 	if r.Namespaced {

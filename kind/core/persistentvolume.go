@@ -16,8 +16,9 @@ func PersistentVolume() *kind.Kind {
 	return kind.Typed[*corev1.PersistentVolume]{
 		ID: kind.PersistentVolumes, Version: corev1.SchemeGroupVersion, Name: "PersistentVolume", Singular: "persistentvolume",
 		ShortNames: []string{"pv"}, Cluster: true,
-		New:     func() *corev1.PersistentVolume { return new(corev1.PersistentVolume) },
-		NewList: func() runtime.Object { return new(corev1.PersistentVolumeList) },
+		New:           func() *corev1.PersistentVolume { return new(corev1.PersistentVolume) },
+		NewList:       func() runtime.Object { return new(corev1.PersistentVolumeList) },
+		ReturnDeleted: true,
 
 		Default: defaultPersistentVolume,
 		PrepareCreate: func(v *corev1.PersistentVolume) {

@@ -22,9 +22,10 @@ const (
 func PersistentVolumeClaim() *kind.Kind {
 	return kind.Typed[*corev1.PersistentVolumeClaim]{
 		ID: kind.PersistentVolumeClaims, Version: corev1.SchemeGroupVersion, Name: "PersistentVolumeClaim", Singular: "persistentvolumeclaim",
-		ShortNames: []string{"pvc"},
-		New:        func() *corev1.PersistentVolumeClaim { return new(corev1.PersistentVolumeClaim) },
-		NewList:    func() runtime.Object { return new(corev1.PersistentVolumeClaimList) },
+		ShortNames:    []string{"pvc"},
+		New:           func() *corev1.PersistentVolumeClaim { return new(corev1.PersistentVolumeClaim) },
+		NewList:       func() runtime.Object { return new(corev1.PersistentVolumeClaimList) },
+		ReturnDeleted: true,
 
 		Default: DefaultClaim,
 		PrepareCreate: func(c *corev1.PersistentVolumeClaim) {

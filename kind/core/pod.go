@@ -16,8 +16,9 @@ func Pod() *kind.Kind {
 	return GatePods(kind.Typed[*corev1.Pod]{
 		ID: kind.Pods, Version: corev1.SchemeGroupVersion, Name: "Pod", Singular: "pod",
 		ShortNames: []string{"po"}, Categories: []string{"all"},
-		New:     func() *corev1.Pod { return new(corev1.Pod) },
-		NewList: func() runtime.Object { return new(corev1.PodList) },
+		New:           func() *corev1.Pod { return new(corev1.Pod) },
+		NewList:       func() runtime.Object { return new(corev1.PodList) },
+		ReturnDeleted: true,
 
 		Default:       defaultPod,
 		Counted:       func(pod *corev1.Pod) any { return &pod.Spec },

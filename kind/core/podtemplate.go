@@ -16,8 +16,9 @@ import (
 func PodTemplate() *kind.Kind {
 	return GatePods(kind.Typed[*corev1.PodTemplate]{
 		ID: kind.PodTemplates, Version: corev1.SchemeGroupVersion, Name: "PodTemplate", Singular: "podtemplate",
-		New:     func() *corev1.PodTemplate { return new(corev1.PodTemplate) },
-		NewList: func() runtime.Object { return new(corev1.PodTemplateList) },
+		New:           func() *corev1.PodTemplate { return new(corev1.PodTemplate) },
+		NewList:       func() runtime.Object { return new(corev1.PodTemplateList) },
+		ReturnDeleted: true,
 
 		Default: func(t *corev1.PodTemplate) { DefaultPodTemplate(&t.Template) },
 		Counted: func(t *corev1.PodTemplate) any { return &t.Template },

@@ -18,9 +18,10 @@ import (
 func ResourceQuota() *kind.Kind {
 	return kind.Typed[*corev1.ResourceQuota]{
 		ID: kind.ResourceQuotas, Version: corev1.SchemeGroupVersion, Name: "ResourceQuota", Singular: "resourcequota",
-		ShortNames: []string{"quota"},
-		New:        func() *corev1.ResourceQuota { return new(corev1.ResourceQuota) },
-		NewList:    func() runtime.Object { return new(corev1.ResourceQuotaList) },
+		ShortNames:    []string{"quota"},
+		New:           func() *corev1.ResourceQuota { return new(corev1.ResourceQuota) },
+		NewList:       func() runtime.Object { return new(corev1.ResourceQuotaList) },
+		ReturnDeleted: true,
 
 		Default: func(q *corev1.ResourceQuota) {
 			roundMilli(q.Spec.Hard)

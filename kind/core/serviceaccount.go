@@ -14,9 +14,10 @@ import (
 func ServiceAccount() *kind.Kind {
 	return kind.Typed[*corev1.ServiceAccount]{
 		ID: kind.ServiceAccounts, Version: corev1.SchemeGroupVersion, Name: "ServiceAccount", Singular: "serviceaccount",
-		ShortNames: []string{"sa"},
-		New:        func() *corev1.ServiceAccount { return new(corev1.ServiceAccount) },
-		NewList:    func() runtime.Object { return new(corev1.ServiceAccountList) },
+		ShortNames:    []string{"sa"},
+		New:           func() *corev1.ServiceAccount { return new(corev1.ServiceAccount) },
+		NewList:       func() runtime.Object { return new(corev1.ServiceAccountList) },
+		ReturnDeleted: true,
 
 		// Only names: the rest of a reference would pretend that another namespace could be meant.
 		PrepareCreate: func(sa *corev1.ServiceAccount) { onlySecretNames(sa) },

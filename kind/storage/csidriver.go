@@ -27,8 +27,9 @@ func CSIDriver() *kind.Kind {
 	return kind.Typed[*storagev1.CSIDriver]{
 		ID: kind.CSIDrivers, Version: storagev1.SchemeGroupVersion, Name: "CSIDriver", Singular: "csidriver",
 		Cluster: true, RevisionRequired: true,
-		New:     func() *storagev1.CSIDriver { return new(storagev1.CSIDriver) },
-		NewList: func() runtime.Object { return new(storagev1.CSIDriverList) },
+		New:           func() *storagev1.CSIDriver { return new(storagev1.CSIDriver) },
+		NewList:       func() runtime.Object { return new(storagev1.CSIDriverList) },
+		ReturnDeleted: true,
 
 		Default: defaultDriver,
 		Counted: func(d *storagev1.CSIDriver) any { return &d.Spec },

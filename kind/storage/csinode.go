@@ -24,8 +24,9 @@ func CSINode() *kind.Kind {
 	return kind.Typed[*storagev1.CSINode]{
 		ID: kind.CSINodes, Version: storagev1.SchemeGroupVersion, Name: "CSINode", Singular: "csinode",
 		Cluster: true, RevisionRequired: true,
-		New:     func() *storagev1.CSINode { return new(storagev1.CSINode) },
-		NewList: func() runtime.Object { return new(storagev1.CSINodeList) },
+		New:           func() *storagev1.CSINode { return new(storagev1.CSINode) },
+		NewList:       func() runtime.Object { return new(storagev1.CSINodeList) },
+		ReturnDeleted: true,
 
 		// The status is behind a feature gate that is off, and is dropped as there.
 		PrepareCreate:  func(n *storagev1.CSINode) { n.Status = storagev1.CSINodeStatus{} },

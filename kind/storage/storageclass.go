@@ -24,8 +24,9 @@ func StorageClass() *kind.Kind {
 	return kind.Typed[*storagev1.StorageClass]{
 		ID: kind.StorageClasses, Version: storagev1.SchemeGroupVersion, Name: "StorageClass", Singular: "storageclass",
 		ShortNames: []string{"sc"}, Cluster: true,
-		New:     func() *storagev1.StorageClass { return new(storagev1.StorageClass) },
-		NewList: func() runtime.Object { return new(storagev1.StorageClassList) },
+		New:           func() *storagev1.StorageClass { return new(storagev1.StorageClass) },
+		NewList:       func() runtime.Object { return new(storagev1.StorageClassList) },
+		ReturnDeleted: true,
 
 		Default: func(c *storagev1.StorageClass) {
 			if c.ReclaimPolicy == nil {

@@ -27,8 +27,9 @@ func VolumeAttachment() *kind.Kind {
 	return kind.Typed[*storagev1.VolumeAttachment]{
 		ID: kind.VolumeAttachments, Version: storagev1.SchemeGroupVersion, Name: "VolumeAttachment", Singular: "volumeattachment",
 		Cluster: true, RevisionRequired: true,
-		New:     func() *storagev1.VolumeAttachment { return new(storagev1.VolumeAttachment) },
-		NewList: func() runtime.Object { return new(storagev1.VolumeAttachmentList) },
+		New:           func() *storagev1.VolumeAttachment { return new(storagev1.VolumeAttachment) },
+		NewList:       func() runtime.Object { return new(storagev1.VolumeAttachmentList) },
+		ReturnDeleted: true,
 
 		PrepareCreate: func(a *storagev1.VolumeAttachment) { a.Status = storagev1.VolumeAttachmentStatus{} },
 		PrepareUpdate: func(a, old *storagev1.VolumeAttachment) { a.Status = *old.Status.DeepCopy() },
