@@ -328,6 +328,14 @@ func TestTokenRequestsAreChecked(t *testing.T) {
 	_, err = g.admin().CoreV1().ServiceAccounts("default").CreateToken(t.Context(), "web", &authenticationv1.TokenRequest{ObjectMeta: metav1.ObjectMeta{Name: "x"}}, metav1.CreateOptions{})
 	wantError(t, "of another account", err, apierrors.IsInvalid, `metadata.name: Invalid value: "x": must match the service account name if specified`)
 	wantError(t, "bound to what is not there", ask("web", ref("Pod", "x")), apierrors.IsNotFound, `pods "x" not found`)
+	wrong := ref("Node", "n1")
+	wrong.BoundObjectRef.APIVersion, wrong.BoundObjectRef.UID = "", "other"
+	if _, err := g.admin().CoreV1().Nodes().Create(t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, "bound to another of the name", ask("web", wrong), apierrors.IsConflict, `Operation cannot be fulfilled on Node "n1": the UID in the bound object reference (other) does not match the UID in record`)
+	_, err = g.admin().CoreV1().ServiceAccounts("default").CreateToken(t.Context(), "web", &authenticationv1.TokenRequest{ObjectMeta: metav1.ObjectMeta{Namespace: "x"}}, metav1.CreateOptions{})
+	wantError(t, "of another namespace", err, apierrors.IsBadRequest, "the namespace of the provided object does not match the namespace sent on the request")
 	wantError(t, "bound to what cannot be", ask("web", ref("ConfigMap", "x")), apierrors.IsBadRequest, "cannot bind token to object of type /v1, Kind=ConfigMap")
 }
 

@@ -470,6 +470,16 @@ func TestEvictionClientEvicts(t *testing.T) {
 	if _, err := c.CoreV1().Pods("default").Create(t.Context(), pod, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
+	for body, want := range map[string]string{
+		`{"metadata":{}}`:                               "name in URL does not match name in Eviction object",
+		`{"metadata":{"name":"q"}}`:                     "name in URL does not match name in Eviction object",
+		`{"metadata":{"name":"p","namespace":"other"}}`: "the namespace of the provided object does not match the namespace sent on the request",
+	} {
+		err := c.CoreV1().RESTClient().Post().Namespace("default").Resource("pods").Name("p").SubResource("eviction").Body([]byte(body)).Do(t.Context()).Error()
+		if !apierrors.IsBadRequest(err) || err.Error() != want {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
 	if err := c.PolicyV1().Evictions("default").Evict(t.Context(), &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "p"}}); err != nil {
 		t.Error(err)
 	}

@@ -49,37 +49,32 @@ func (s *Server) evict(ctx context.Context, r request, opts metav1.DeleteOptions
 	if wanted != nil {
 		opts.Preconditions.ResourceVersion = wanted.ResourceVersion
 	}
-	budget, err := s.budgetOf(pod, snap)
-	switch {
-	case err != nil:
-		return err
-	case disruptible(pod):
-		if pod.Status.Phase != corev1.PodPending || pod.DeletionTimestamp != nil || opts.Preconditions.ResourceVersion != nil {
-			return s.deleteEvicted(ctx, r, pod, opts, dry)
+	ended := pod.DeletionTimestamp != nil || pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+	idle := pod.Status.Phase == corev1.PodPending
+	if !ended && !idle {
+		budget, err := s.budgetOf(pod, snap)
+		if err != nil {
+			return err
 		}
-		// It serves nobody now; should it begin to in this moment, the budget counts again.
-		opts.Preconditions.ResourceVersion = &pod.ResourceVersion
-		if err = s.deleteEvicted(ctx, r, pod, opts, dry); apierrors.IsConflict(err) && ctx.Err() == nil {
-			opts.Preconditions = wanted
-			return s.evict(ctx, r, opts)
+		if budget != nil {
+			idle = ignores(budget, pod)
 		}
-		return err
-	case budget == nil || ignores(budget, pod):
+		if budget != nil && !idle {
+			if err := s.takeDisruption(ctx, r, budget, pod.Name, dry); err != nil {
+				return err
+			}
+		}
+	}
+	if !idle || opts.Preconditions.ResourceVersion != nil {
 		return s.deleteEvicted(ctx, r, pod, opts, dry)
 	}
-	if err := s.takeDisruption(ctx, r, budget, pod.Name, dry); err != nil {
-		return err
+	// The pod serves nobody now; should it begin to in this moment, its budget counts again.
+	opts.Preconditions.ResourceVersion = &pod.ResourceVersion
+	if err = s.deleteEvicted(ctx, r, pod, opts, dry); apierrors.IsConflict(err) && ctx.Err() == nil {
+		opts.Preconditions = wanted
+		return s.evict(ctx, r, opts)
 	}
-	return s.deleteEvicted(ctx, r, pod, opts, dry)
-}
-
-// disruptible reports whether a pod can be evicted whatever its budget says.
-func disruptible(pod *corev1.Pod) bool {
-	switch pod.Status.Phase {
-	case corev1.PodSucceeded, corev1.PodFailed, corev1.PodPending:
-		return true
-	}
-	return pod.DeletionTimestamp != nil
+	return err
 }
 
 // budgetOf returns the disruption budget that selects a pod, or nil.
@@ -155,16 +150,36 @@ func refuseDisruption(pdb *policyv1.PodDisruptionBudget) error {
 	case st.ObservedGeneration < pdb.Generation:
 		return tooManyDisruptions(10, fmt.Sprintf("The disruption budget %s is still being processed by the server.", pdb.Name))
 	case st.DisruptionsAllowed < 0:
-		return apierrors.NewForbidden(policyv1.Resource("poddisruptionbudget"), pdb.Name, errors.New("pdb disruptions allowed is negative"))
+		return disruptionForbidden(pdb.Name, "pdb disruptions allowed is negative", "pdb disruptions allowed is negative")
 	case len(st.DisruptedPods) > disruptedPodsMax:
-		return apierrors.NewForbidden(policyv1.Resource("poddisruptionbudget"), pdb.Name, errors.New("DisruptedPods map too big - too many evictions not confirmed by PDB controller"))
+		return disruptionForbidden(pdb.Name, "DisruptedPods map too big - too many evictions not confirmed by PDB controller",
+			"too many pending evictions not confirmed by PDB controller")
 	case st.DisruptionsAllowed > 0:
 		return nil
 	}
-	if c := meta.FindStatusCondition(st.Conditions, policyv1.DisruptionAllowedCondition); c != nil && c.Reason == policyv1.SyncFailedReason {
-		return tooManyDisruptions(0, fmt.Sprintf("The disruption budget %s does not allow evicting pods currently because it failed sync: %v", pdb.Name, c.Message))
+	c := meta.FindStatusCondition(st.Conditions, policyv1.DisruptionAllowedCondition)
+	explained := c != nil && c.Status == metav1.ConditionFalse && c.Message != ""
+	why := notNow(pdb.Name)
+	switch {
+	case explained && c.Reason == policyv1.SyncFailedReason: // and so the numbers say nothing
+		why += " because it failed sync: " + c.Message
+	case st.CurrentHealthy <= st.DesiredHealthy:
+		why = fmt.Sprintf("The disruption budget %s needs %d healthy pods and has %d currently", pdb.Name, st.DesiredHealthy, st.CurrentHealthy)
+	case explained:
+		why += fmt.Sprintf(" (%s): %s", c.Reason, c.Message)
 	}
-	return tooManyDisruptions(0, fmt.Sprintf("The disruption budget %s needs %d healthy pods and has %d currently", pdb.Name, st.DesiredHealthy, st.CurrentHealthy))
+	return tooManyDisruptions(0, why)
+}
+
+func notNow(budget string) string {
+	return fmt.Sprintf("The disruption budget %s does not allow evicting pods currently", budget)
+}
+
+func disruptionForbidden(budget, reason, cause string) error {
+	err := apierrors.NewForbidden(policyv1.Resource("poddisruptionbudget"), budget, errors.New(reason))
+	err.ErrStatus.Details.Causes = append(err.ErrStatus.Details.Causes,
+		metav1.StatusCause{Type: policyv1.DisruptionBudgetCause, Message: notNow(budget) + ": " + cause})
+	return err
 }
 
 func tooManyDisruptions(retrySeconds int, why string) error {

@@ -89,7 +89,7 @@ func TestEvictionTakesFromTheBudget(t *testing.T) {
 	if !apierrors.IsTooManyRequests(err) || err.Error() != "Cannot evict pod as it would violate the pod's disruption budget." || !apierrors.HasStatusCause(err, policyv1.DisruptionBudgetCause) {
 		t.Errorf("one too many: %v", err)
 	}
-	if causes := err.(*apierrors.StatusError).ErrStatus.Details.Causes; causes[0].Message != "The disruption budget b needs 2 healthy pods and has 3 currently" {
+	if causes := err.(*apierrors.StatusError).ErrStatus.Details.Causes; causes[0].Message != "The disruption budget b does not allow evicting pods currently" {
 		t.Errorf("the cause is %v", causes)
 	}
 	if err := c.Evict(t.Context(), podKey("a"), metav1.DeleteOptions{}); err != nil {
@@ -163,5 +163,41 @@ func TestBudgetThatIsNotCountedYetHoldsEveryPod(t *testing.T) {
 	must(t, c, second)
 	if err := c.Evict(t.Context(), podKey("a"), metav1.DeleteOptions{}); !apierrors.IsInternalError(err) || !strings.Contains(err.Error(), "more than one PodDisruptionBudget") {
 		t.Errorf("two budgets: %v", err)
+	}
+}
+
+func TestBudgetSaysWhyItHoldsAPod(t *testing.T) {
+	const refused = "Cannot evict pod as it would violate the pod's disruption budget."
+	because := func(reason, message string) []metav1.Condition {
+		return []metav1.Condition{{Type: policyv1.DisruptionAllowedCondition, Status: metav1.ConditionFalse, Reason: reason, Message: message, LastTransitionTime: metav1.Now()}}
+	}
+	for _, c := range []struct {
+		name       string
+		status     policyv1.PodDisruptionBudgetStatus
+		err, cause string
+	}{
+		{"too few", policyv1.PodDisruptionBudgetStatus{CurrentHealthy: 2, DesiredHealthy: 2, Conditions: because("InsufficientPods", "few")}, refused,
+			"The disruption budget b needs 2 healthy pods and has 2 currently"},
+		{"not counted", policyv1.PodDisruptionBudgetStatus{DesiredHealthy: 2, Conditions: because("SyncFailed", "no scale")}, refused,
+			"The disruption budget b does not allow evicting pods currently because it failed sync: no scale"},
+		{"another reason", policyv1.PodDisruptionBudgetStatus{CurrentHealthy: 3, DesiredHealthy: 2, Conditions: because("Odd", "why not")}, refused,
+			"The disruption budget b does not allow evicting pods currently (Odd): why not"},
+		{"no reason", policyv1.PodDisruptionBudgetStatus{CurrentHealthy: 3, DesiredHealthy: 2}, refused, "The disruption budget b does not allow evicting pods currently"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newMemory(t).Client(masters())
+			guarded(t, s, 0, "a")
+			b := budgetNow(s).DeepCopy()
+			c.status.ObservedGeneration = b.Generation
+			b.Status = c.status
+			if _, err := s.Update(t.Context(), b, "status", metav1.UpdateOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			err := s.Evict(t.Context(), podKey("a"), metav1.DeleteOptions{})
+			status, ok := err.(*apierrors.StatusError)
+			if !ok || status.Error() != c.err || len(status.ErrStatus.Details.Causes) != 1 || status.ErrStatus.Details.Causes[0].Message != c.cause {
+				t.Errorf("%v, %+v", err, status)
+			}
+		})
 	}
 }

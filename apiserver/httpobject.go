@@ -6,12 +6,15 @@ import (
 	"mime"
 	"net/http"
 
+	authenticationv1 "k8s.io/api/authentication/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+
+	"sampan/kind"
 )
 
 // negotiated returns the form of the response.
@@ -46,6 +49,22 @@ func (x *exchange) read(gvk schema.GroupVersionKind, obj runtime.Object) error {
 	}
 	x.audit.request(gvk, obj)
 	return nil
+}
+
+// readPosted decodes the body of what is posted and not stored: an order, such as to evict a pod, or a question. It
+// gets the request's namespace, as a stored object does, and loses what only the server sets.
+func (x *exchange) readPosted(gvk schema.GroupVersionKind, obj kind.Object) error {
+	if err := x.read(gvk, obj); err != nil {
+		return err
+	}
+	obj.SetCreationTimestamp(metav1.Time{})
+	obj.SetDeletionTimestamp(nil)
+	obj.SetDeletionGracePeriodSeconds(nil)
+	obj.SetSelfLink("")
+	if _, ok := obj.(*authenticationv1.TokenRequest); !ok { // whose UID is the account's
+		obj.SetUID("")
+	}
+	return namespaceOf(x.route.namespace, obj)
 }
 
 // fieldValidation returns the query's wish about unknown fields. It refuses what the query says wrongly about a write,

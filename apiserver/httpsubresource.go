@@ -79,7 +79,7 @@ func (x *exchange) binding(name string) error {
 		return err
 	}
 	body := new(corev1.Binding)
-	if err := x.read(corev1.SchemeGroupVersion.WithKind("Binding"), body); err != nil {
+	if err := x.readPosted(corev1.SchemeGroupVersion.WithKind("Binding"), body); err != nil {
 		return err
 	}
 	if name == "" {
@@ -108,10 +108,10 @@ func (x *exchange) eviction() error {
 		return err
 	}
 	body := new(policyv1.Eviction)
-	if err := x.read(policyv1.SchemeGroupVersion.WithKind("Eviction"), body); err != nil {
+	if err := x.readPosted(policyv1.SchemeGroupVersion.WithKind("Eviction"), body); err != nil {
 		return err
 	}
-	if body.Name != "" && body.Name != x.route.name {
+	if body.Name != x.route.name {
 		return apierrors.NewBadRequest("name in URL does not match name in Eviction object")
 	}
 	var opts metav1.DeleteOptions

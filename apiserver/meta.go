@@ -71,13 +71,16 @@ func checkNames(r request, obj kind.Object) error {
 		}
 		obj.SetName(r.key.Name)
 	}
-	switch ns := obj.GetNamespace(); {
-	case ns == r.key.Namespace:
-	case ns == "" || !r.kind.Namespaced:
-		obj.SetNamespace(r.key.Namespace)
-	default:
+	return namespaceOf(r.key.Namespace, obj)
+}
+
+// namespaceOf gives a sent object the namespace of the request, or refuses it if it says another one. An object that has
+// none, because its kind is not namespaced, loses what it says.
+func namespaceOf(namespace string, obj kind.Object) error {
+	if ns := obj.GetNamespace(); ns != "" && namespace != "" && ns != namespace {
 		return apierrors.NewBadRequest("the namespace of the provided object does not match the namespace sent on the request")
 	}
+	obj.SetNamespace(namespace)
 	return nil
 }
 

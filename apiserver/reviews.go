@@ -77,7 +77,7 @@ func (x *exchange) review() (ok bool, err error) {
 		return true, err
 	}
 	obj := u.new()
-	if err := x.read(u.gvk, obj); err != nil {
+	if err := x.readPosted(u.gvk, obj); err != nil {
 		return true, err
 	}
 	if _, err := dryRun(x.dryRun(), "CreateOptions"); err != nil {
@@ -137,17 +137,10 @@ func (x *exchange) accessReview(obj kind.Object) error {
 
 func (x *exchange) localAccessReview(obj kind.Object) error {
 	review := obj.(*authorizationv1.LocalSubjectAccessReview)
-	spec, namespace := review.Spec, x.route.namespace
-	if review.Namespace == "" {
-		review.Namespace = namespace
-	}
 	if err := invalidReview("LocalSubjectAccessReview", validateLocalAccessReview(review)); err != nil {
 		return err
 	}
-	if review.Namespace != namespace {
-		return apierrors.NewBadRequest(fmt.Sprintf("spec.resourceAttributes.namespace must match namespace: %v", namespace))
-	}
-	review.Status = x.decide(subjectOf(spec), spec.ResourceAttributes, nil)
+	review.Status = x.decide(subjectOf(review.Spec), review.Spec.ResourceAttributes, nil)
 	return nil
 }
 

@@ -114,12 +114,12 @@ func (s *Server) boundTo(snap *view.Snapshot, account *corev1.ServiceAccount, re
 	}
 	var key view.Key
 	gvk := schema.FromAPIVersionAndKind(ref.APIVersion, ref.Kind)
-	switch gvk {
-	case corev1.SchemeGroupVersion.WithKind("Pod"):
+	switch gvk.GroupKind() { // upstream lets the version go unsaid
+	case schema.GroupKind{Kind: "Pod"}:
 		key = view.Key{Kind: kind.Pods, Namespace: account.Namespace, Name: ref.Name}
-	case corev1.SchemeGroupVersion.WithKind("Secret"):
+	case schema.GroupKind{Kind: "Secret"}:
 		key = view.Key{Kind: kind.Secrets, Namespace: account.Namespace, Name: ref.Name}
-	case corev1.SchemeGroupVersion.WithKind("Node"):
+	case schema.GroupKind{Kind: "Node"}:
 		key = view.Key{Kind: kind.Nodes, Name: ref.Name}
 	default:
 		return b, apierrors.NewBadRequest(fmt.Sprintf("cannot bind token to object of type %s", gvk))
@@ -170,16 +170,12 @@ func (x *exchange) token() error {
 		return err
 	}
 	body := new(authenticationv1.TokenRequest)
-	if err := x.read(tokenRequestGVK(), body); err != nil {
+	if err := x.readPosted(tokenRequestGVK(), body); err != nil {
 		return err
 	}
 	if body.Name != "" && body.Name != x.route.name {
 		return invalid(tokenRequestGVK().GroupKind(), x.route.name, field.ErrorList{
 			field.Invalid(field.NewPath("metadata", "name"), body.Name, "must match the service account name if specified")})
-	}
-	if body.Namespace != "" && body.Namespace != x.route.namespace {
-		return invalid(tokenRequestGVK().GroupKind(), x.route.name, field.ErrorList{
-			field.Invalid(field.NewPath("metadata", "namespace"), body.Namespace, "must match the service account namespace if specified")})
 	}
 	if _, err := dryRun(x.dryRun(), "CreateOptions"); err != nil {
 		return err // a token is nothing that is kept, so a dry run makes no difference

@@ -32,6 +32,9 @@ func TestPriorityClasses(t *testing.T) {
 	refused(t, admit.Priority(request(admit.Create, class("other", 1, true), nil), snap), 403,
 		"PriorityClass usual is already marked as default. Only one default can exist")
 	refused(t, admit.Priority(request(admit.Update, class("usual", 10, true), class("usual", 10, true)), snap), 0, "")
+	refused(t, admit.Priority(request(admit.Delete, nil, class("usual", 10, true)), snap), 0, "")
+	refused(t, admit.Priority(request(admit.Delete, nil, class("system-node-critical", 2000001000, false)), snap), 403,
+		`priorityclasses.scheduling.k8s.io "system-node-critical" is forbidden: this is a system priority class and cannot be deleted`)
 }
 
 func TestRuntimeClass(t *testing.T) {

@@ -11,8 +11,11 @@ import (
 
 // Priority sets a new pod's priority and preemption policy from its priority class; without one, from the default
 // class if there is one, and to 0 and PreemptLowerPriority otherwise. An update that leaves them out keeps them. There
-// can be one default class only.
+// can be one default class only, and those of the system stay.
 func Priority(req *Request, snap *view.Snapshot) error {
+	if req.Kind.ID == kind.PriorityClasses && req.Verb == Delete && systemClass(req.Name) {
+		return forbidden(req, "this is a system priority class and cannot be deleted")
+	}
 	if req.Kind.ID == kind.PriorityClasses && req.Verb != Delete && req.Subresource == "" {
 		return oneDefault(req, snap)
 	}
@@ -77,6 +80,10 @@ func defaultPriority(snap *view.Snapshot) *schedulingv1.PriorityClass {
 		}
 	}
 	return lowest
+}
+
+func systemClass(name string) bool {
+	return name == scheduling.ClusterCritical || name == scheduling.NodeCritical
 }
 
 func oneDefault(req *Request, snap *view.Snapshot) error {
