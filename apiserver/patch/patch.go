@@ -3,7 +3,7 @@
 //
 // The current object is read-only. Errors are *errors.StatusError of k8s.io/apimachinery with upstream's codes:
 // 400 for a patch that is malformed, 422 for one that cannot be applied or whose result is no such object, 413
-// for one that is too big, 415 for a type that is not served.
+// for one that is too big, 415 for a type that is not served, 500 for what the strategic merge has other words for.
 package patch
 
 import (
@@ -127,7 +127,7 @@ func jsonPatch(doc, data []byte) (patched []byte, strict []error, err error) {
 	}
 	patched, err = p.Apply(doc)
 	if err != nil {
-		return nil, nil, apierrors.NewGenericServerResponse(http.StatusUnprocessableEntity, "", schema.GroupResource{}, "", err.Error(), 0, false)
+		return nil, nil, unprocessable(err)
 	}
 	return patched, strict, nil
 }
@@ -174,16 +174,23 @@ func applyStrategic(data []byte, cur, next runtime.Object) (strict []error, err 
 	return strict, nil
 }
 
-// strategicError maps the errors of a strategic merge to status codes, as upstream does.
+// strategicError maps the errors of a strategic merge to status codes, as upstream does. What it has no code for, such
+// as an item without its merge key, is told in the library's words with code 500.
 func strategicError(err error) error {
 	switch {
 	case errors.Is(err, mergepatch.ErrBadJSONDoc), errors.Is(err, mergepatch.ErrBadPatchFormatForPrimitiveList),
 		errors.Is(err, mergepatch.ErrBadPatchFormatForRetainKeys), errors.Is(err, mergepatch.ErrBadPatchFormatForSetElementOrderList),
 		errors.Is(err, mergepatch.ErrUnsupportedStrategicMergePatchFormat):
 		return apierrors.NewBadRequest(err.Error())
-	case errors.Is(err, mergepatch.ErrNoListOfLists), mergepatch.IsPreconditionFailed(err):
-		return apierrors.NewGenericServerResponse(http.StatusUnprocessableEntity, "", schema.GroupResource{}, "", err.Error(), 0, false)
+	case errors.Is(err, mergepatch.ErrNoListOfLists), errors.Is(err, mergepatch.ErrPatchContentNotMatchRetainKeys):
+		return unprocessable(err)
 	}
+	return &apierrors.StatusError{ErrStatus: metav1.Status{
+		Status: metav1.StatusFailure, Code: http.StatusInternalServerError, Message: err.Error(),
+	}}
+}
+
+func unprocessable(err error) error {
 	return apierrors.NewGenericServerResponse(http.StatusUnprocessableEntity, "", schema.GroupResource{}, "", err.Error(), 0, false)
 }
 

@@ -67,24 +67,68 @@ func TestBadPatchesAreRefused(t *testing.T) {
 		pt   types.PatchType
 		data string
 		code int32
+		says string
 	}{
-		"malformed merge":     {types.MergePatchType, `{`, http.StatusBadRequest},
-		"merge of a list":     {types.MergePatchType, `[]`, http.StatusBadRequest},
-		"malformed strategic": {types.StrategicMergePatchType, `{"a"`, http.StatusBadRequest},
-		"malformed json":      {types.JSONPatchType, `{}`, http.StatusBadRequest},
-		"failed test":         {types.JSONPatchType, `[{"op":"test","path":"/metadata/name","value":"x"}]`, http.StatusUnprocessableEntity},
-		"missing path":        {types.JSONPatchType, `[{"op":"remove","path":"/spec/nope"}]`, http.StatusUnprocessableEntity},
-		"wrong type":          {types.MergePatchType, `{"spec":{"containers":"x"}}`, http.StatusUnprocessableEntity},
-		"wrong type, map":     {types.StrategicMergePatchType, `{"spec":{"hostNetwork":"x"}}`, http.StatusUnprocessableEntity},
-		"apply":               {types.ApplyPatchType, `{}`, http.StatusUnsupportedMediaType},
-		"too many operations": {types.JSONPatchType, "[" + strings.Repeat(`{"op":"test","path":"/metadata/name","value":"p"},`, 10000) + `{"op":"test","path":"/metadata/name","value":"p"}]`, http.StatusRequestEntityTooLarge},
-		"copy bomb":           {types.JSONPatchType, doubling(40), http.StatusUnprocessableEntity},
+		"malformed merge":     {types.MergePatchType, `{`, http.StatusBadRequest, "error decoding patch: unexpected end of JSON input"},
+		"merge of a list":     {types.MergePatchType, `[]`, http.StatusBadRequest, "error decoding patch: json: cannot unmarshal array"},
+		"malformed strategic": {types.StrategicMergePatchType, `{"a"`, http.StatusBadRequest, "unexpected end of JSON input"},
+		"malformed json":      {types.JSONPatchType, `{}`, http.StatusBadRequest, "error decoding patch: json: cannot unmarshal object"},
+		"failed test":         {types.JSONPatchType, `[{"op":"test","path":"/metadata/name","value":"x"}]`, http.StatusUnprocessableEntity, "the server rejected our request due to an error in our request"},
+		"missing path":        {types.JSONPatchType, `[{"op":"remove","path":"/spec/nope"}]`, http.StatusUnprocessableEntity, "the server rejected our request due to an error in our request"},
+		"wrong type":          {types.MergePatchType, `{"spec":{"containers":"x"}}`, http.StatusUnprocessableEntity, "json: cannot unmarshal string into Go struct field PodSpec.spec.containers"},
+		"wrong type, map":     {types.StrategicMergePatchType, `{"spec":{"hostNetwork":"x"}}`, http.StatusUnprocessableEntity, "unrecognized type: bool"},
+		"apply":               {types.ApplyPatchType, `{}`, http.StatusUnsupportedMediaType, "accepted media types include: application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml"},
+		"too many operations": {types.JSONPatchType, "[" + strings.Repeat(`{"op":"test","path":"/metadata/name","value":"p"},`, 10000) + `{"op":"test","path":"/metadata/name","value":"p"}]`, http.StatusRequestEntityTooLarge, "The allowed maximum operations in a JSON patch is 10000, got 10001"},
+		"copy bomb":           {types.JSONPatchType, doubling(40), http.StatusUnprocessableEntity, "the server rejected our request due to an error in our request"},
+		"merge of nothing":    {types.MergePatchType, `null`, http.StatusBadRequest, "Invalid JSON Patch"},
+		"another kind":        {types.MergePatchType, `{"kind":"Node"}`, http.StatusUnprocessableEntity, "the kind of an object cannot be changed from /, Kind= to /, Kind=Node"},
+		"other keys retained": {types.StrategicMergePatchType, `{"spec":{"$retainKeys":["a"],"dnsPolicy":"x"}}`, http.StatusBadRequest, "invalid patch format of retainKeys"},
+		"no list of keys":     {types.StrategicMergePatchType, `{"$retainKeys":[{}]}`, http.StatusBadRequest, "the patch cannot be applied: "},
+		"no merge key":        {types.StrategicMergePatchType, `{"spec":{"containers":[{"image":"x"}]}}`, http.StatusInternalServerError, "map: map[image:x] does not contain declared merge key: name"},
+		"unknown directive":   {types.StrategicMergePatchType, `{"metadata":{"labels":{"$patch":"bogus"}}}`, http.StatusInternalServerError, "unknown patch type: bogus in map: map[$patch:bogus]"},
+		"too many items":      {types.StrategicMergePatchType, `{"spec":{"containers":[` + strings.Repeat(`{},`, 10001) + `{}]}}`, http.StatusRequestEntityTooLarge, "the lists in it have 10001 items, at most 10000 are allowed"},
 	} {
 		_, err := patch.Apply(test.pt, []byte(test.data), pod(), new(corev1.Pod))
-		var status apierrors.APIStatus
 		status, ok := err.(apierrors.APIStatus)
-		if !ok || status.Status().Code != test.code {
-			t.Errorf("%s: %v, want code %d", name, err, test.code)
+		if !ok || status.Status().Code != test.code || status.Status().Status != metav1.StatusFailure || !strings.Contains(err.Error(), test.says) {
+			t.Errorf("%s: %v, want code %d and %q", name, err, test.code, test.says)
+		}
+		if got := apierrors.ReasonForError(err); (got == metav1.StatusReasonUnsupportedMediaType) != (test.code == http.StatusUnsupportedMediaType) {
+			t.Errorf("%s: reason %q", name, got)
+		}
+	}
+}
+
+func TestAsManyOperationsAsUpstreamAllowsAreDone(t *testing.T) {
+	ops := "[" + strings.Repeat(`{"op":"test","path":"/metadata/name","value":"p"},`, 9999) + `{"op":"replace","path":"/metadata/name","value":"q"}]`
+	next := new(corev1.Pod)
+	if _, err := patch.Apply(types.JSONPatchType, []byte(ops), pod(), next); err != nil || next.Name != "q" {
+		t.Errorf("name %s, %v", next.Name, err)
+	}
+}
+
+func TestItemsAreCountedWithoutDecoding(t *testing.T) {
+	for data, want := range map[string]int{ // how many commas stand in lists
+		`[1,2,3]`:                   2,
+		`[[1,2],[3,4]]`:             3,
+		`{"a":[1,2],"b":[3,4]}`:     2,
+		`{"a":1,"b":2,"c":3,"d":4}`: 0,
+		`[{"a":1,"b":2},{"c":3}]`:   1,
+		`["a,b,c,d,e,f,g","h"]`:     1,
+		`["\",\",\",\",","i"]`:      1,
+		`["\\","b","c"]`:            2,
+		`["[","{",1,2]`:             3,
+		`{"a[":1,"b":2,"c":3}`:      0,
+		`]]}},[1,2]`:                1,
+		`,,,,,,[1,2]`:               1,
+		`["never closed, a, b, c`:   0,
+		`["ends in a backslash\`:    0,
+	} {
+		if want > 0 && patch.CheckItems([]byte(data), want-1) == nil {
+			t.Errorf("%s has fewer than %d", data, want)
+		}
+		if err := patch.CheckItems([]byte(data), want); err != nil {
+			t.Errorf("%s: %v, want %d", data, err, want)
 		}
 	}
 }
