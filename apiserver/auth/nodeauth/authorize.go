@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 
-	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	storagev1 "k8s.io/api/storage/v1"
@@ -50,28 +49,33 @@ func Authorizer(snap *view.Snapshot) auth.Authorizer {
 // restriction decides about the resources of which a node sees its own. restricted is false if the role decides;
 // otherwise an empty why means yes.
 func restriction(snap *view.Snapshot, node string, a auth.Attributes) (why string, restricted bool) {
-	needed := func(verbs ...string) (string, bool) { return needs(snap, node, a, verbs), true }
+	needed := func(only, sub string, verbs ...string) (string, bool) {
+		return needs(snap, node, a, only, sub, verbs), true
+	}
+	get := func() (string, bool) {
+		return needed("can only get individual resources of this type", "cannot get subresource", "get")
+	}
 	switch kind.ID(a.Resource + suffix(a.Group)) {
 	case kind.Secrets, kind.ConfigMaps:
-		return needed("get", "list", "watch")
+		return needed("can only read resources of this type", "cannot read subresource", "get", "list", "watch")
 	case kind.PersistentVolumeClaims:
 		if a.Subresource == "status" {
 			a.Subresource = ""
-			return needed("get", "update", "patch")
+			return needed("can only get/update/patch this type", "can only update status subresource", "get", "update", "patch")
 		}
-		return needed("get")
+		return get()
 	case kind.PersistentVolumes, kind.VolumeAttachments:
-		return needed("get")
+		return get()
 	case kind.ServiceAccounts:
 		if a.Subresource == "token" {
 			a.Subresource = ""
-			return needed("create")
+			return needed("can only create tokens for individual service accounts", "can only create token subresource of serviceaccount", "create")
 		}
-		return needed("get")
+		return get()
 	case kind.Leases:
 		return lease(node, a), true
 	case kind.CSINodes:
-		return own(node, a, "CSINode"), true
+		return own(node, a, "CSINode", "cannot authorize CSINode subresources"), true
 	case kind.Nodes:
 		return nodes(node, a)
 	case kind.Pods:
@@ -87,15 +91,16 @@ func suffix(group string) string {
 	return "." + group
 }
 
-// needs says why a node may not see an object, or "" if one of its pods names it.
-func needs(snap *view.Snapshot, node string, a auth.Attributes, verbs []string) string {
+// needs says why a node may not see an object, or "" if one of its pods names it. only is what upstream says of other
+// verbs than these, and sub what it says of a subresource.
+func needs(snap *view.Snapshot, node string, a auth.Attributes, only, sub string, verbs []string) string {
 	switch {
 	case !slices.Contains(verbs, a.Verb):
-		return fmt.Sprintf("can only %s resources of this type", strings.Join(verbs, ", "))
+		return only
 	case a.Subresource != "":
-		return "cannot access subresources of this type"
+		return sub
 	case a.Name == "":
-		return "no object name found"
+		return "No Object name found"
 	}
 	if related(snap, node, kind.ID(a.Resource+suffix(a.Group)), a.Namespace, a.Name) {
 		return ""
@@ -148,20 +153,20 @@ func onNode(snap *view.Snapshot, node, namespace string, condition func(*corev1.
 
 func lease(node string, a auth.Attributes) string {
 	switch {
-	case a.Group != coordinationv1.GroupName || a.Namespace != corev1.NamespaceNodeLease:
+	case a.Namespace != corev1.NamespaceNodeLease:
 		return fmt.Sprintf("can only access leases in the %q system namespace", corev1.NamespaceNodeLease)
 	default:
-		return own(node, a, "node lease")
+		return own(node, a, "node lease", "cannot access subresources of a node lease")
 	}
 }
 
-// own says why a node may not touch an object that must have its name.
-func own(node string, a auth.Attributes, what string) string {
+// own says why a node may not touch an object that must have its name. sub is what is said of a subresource.
+func own(node string, a auth.Attributes, what, sub string) string {
 	switch {
 	case !slices.Contains([]string{"get", "create", "update", "patch", "delete"}, a.Verb):
 		return fmt.Sprintf("can only get, create, update, patch, or delete a %s", what)
 	case a.Subresource != "":
-		return fmt.Sprintf("cannot access subresources of a %s", what)
+		return sub
 	case a.Verb != "create" && a.Name != node: // a creation names its object in the body; admission looks at that
 		return fmt.Sprintf("can only access %s with the same name as the requesting node", what)
 	}
@@ -187,8 +192,7 @@ func nodes(node string, a auth.Attributes) (why string, restricted bool) {
 }
 
 func pods(snap *view.Snapshot, node string, a auth.Attributes) (why string, restricted bool) {
-	switch a.Verb {
-	case "list", "watch":
+	if a.Verb == "list" || a.Verb == "watch" {
 		if selector, err := fields.ParseSelector(a.FieldSelector); err == nil {
 			if name, found := selector.RequiresExactMatch("spec.nodeName"); found && name == node {
 				return "", false
@@ -196,10 +200,6 @@ func pods(snap *view.Snapshot, node string, a auth.Attributes) (why string, rest
 		}
 		if a.Name == "" {
 			return "can only list/watch pods with spec.nodeName field selector", true
-		}
-	case "create":
-		if a.Subresource == "" {
-			return "", false // mirror pods; admission sees to it that it is one
 		}
 	}
 	pod, ok := view.Get[*corev1.Pod](snap, kind.Pods, a.Namespace, a.Name)
@@ -209,7 +209,8 @@ func pods(snap *view.Snapshot, node string, a auth.Attributes) (why string, rest
 	case a.Verb == "get" || a.Verb == "list" || a.Verb == "watch":
 		return fmt.Sprintf("no relationship found between node '%s' and this object", node), true
 	case !ok:
-		return "", false // there is nothing to protect, and the answer says so
+		// There is nothing to protect, and the answer says so. A creation is of a mirror pod: admission sees to that.
+		return "", false
 	}
 	return fmt.Sprintf("node '%s' can only change pods with spec.nodeName set to itself", node), true
 }

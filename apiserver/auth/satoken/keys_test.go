@@ -43,6 +43,11 @@ func TestKeysFollowEachOther(t *testing.T) {
 		if err != nil || json.Unmarshal(data, &set) != nil {
 			t.Fatalf("%s %v", data, err)
 		}
+		for _, k := range set.Keys {
+			if k.Kid == "" || k.Alg != "ES256" || k.Use != "sig" {
+				t.Errorf("published key %+v", k)
+			}
+		}
 		return len(set.Keys)
 	}
 	key := func(k *ecdsa.PrivateKey, ended bool) satoken.Key {

@@ -10,6 +10,9 @@ import (
 	"testing"
 	"time"
 
+	jose "github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
+
 	"sampan/apiserver/auth/satoken"
 )
 
@@ -45,7 +48,7 @@ func TestTokensSayWhatWasSigned(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.Subject() != "system:serviceaccount:shop:web" || got.Bound.Pod.UID != "v" || got.ID != "id" || !got.ExpiresAt.Equal(now().Add(time.Hour)) {
+	if got.Subject() != "system:serviceaccount:shop:web" || got.Bound.Pod.UID != "v" || got.ID != "id" || !got.IssuedAt.Equal(now()) || !got.NotBefore.Equal(now()) || !got.ExpiresAt.Equal(now().Add(time.Hour)) {
 		t.Errorf("claims %+v", got)
 	}
 	for _, c := range []struct {
@@ -102,6 +105,62 @@ func TestForeignAndForgedTokensAreRefused(t *testing.T) {
 	} {
 		if c, err := ours.Verify(token); err == nil {
 			t.Errorf("%s is accepted: %+v", name, c)
+		}
+	}
+}
+
+// What is signed with the right key must still say what this issuer's tokens say.
+func TestTokensOfTheRightKeyMustSayWhatTokensSay(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := satoken.New("https://issuer", key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bound := func(namespace, account string) map[string]any {
+		return map[string]any{"namespace": namespace, "serviceaccount": map[string]any{"name": account, "uid": "u"}}
+	}
+	old := func(field string) string { return "kubernetes.io/serviceaccount/" + field }
+	for name, c := range map[string]struct {
+		change map[string]any // nil takes a claim away
+		kid    string
+		err    string
+	}{
+		"a token":             {nil, "", ""},
+		"another issuer":      {map[string]any{"iss": "https://other"}, "", "service account token has an invalid issuer"},
+		"another account":     {map[string]any{"sub": "system:serviceaccount:shop:admin"}, "", "service account token has an invalid subject"},
+		"no subject":          {map[string]any{"sub": nil}, "", "service account token has an invalid subject"},
+		"no namespace":        {map[string]any{"sub": "system:serviceaccount::web", "kubernetes.io": bound("", "web")}, "", "service account token has an invalid subject"},
+		"no account":          {map[string]any{"sub": "system:serviceaccount:shop:", "kubernetes.io": bound("shop", "")}, "", "service account token has an invalid subject"},
+		"nothing private":     {map[string]any{"kubernetes.io": nil}, "", "service account token has an invalid subject"},
+		"no end":              {map[string]any{"exp": nil}, "", "service account token has no expiry"},
+		"the id of a key":     {nil, "another", "failed to verify signature"},
+		"a lasting one":       {map[string]any{"iss": "kubernetes/serviceaccount"}, "", ""},
+		"lasting for another": {map[string]any{"iss": "kubernetes/serviceaccount", "sub": "system:serviceaccount:shop:admin"}, "", "service account token has an invalid subject"},
+		"lasting nowhere":     {map[string]any{"iss": "kubernetes/serviceaccount", "sub": "system:serviceaccount::web", old("namespace"): nil}, "", "service account token has an invalid subject"},
+		"lasting for nobody":  {map[string]any{"iss": "kubernetes/serviceaccount", "sub": "system:serviceaccount:shop:", old("service-account.name"): nil}, "", "service account token has an invalid subject"},
+	} {
+		says := map[string]any{
+			"iss": "https://issuer", "sub": "system:serviceaccount:shop:web", "aud": []string{"api"}, "exp": now().Add(time.Hour).Unix(), "kubernetes.io": bound("shop", "web"),
+			old("namespace"): "shop", old("secret.name"): "s", old("service-account.name"): "web", old("service-account.uid"): "u",
+		}
+		for claim, value := range c.change {
+			if says[claim] = value; value == nil {
+				delete(says, claim)
+			}
+		}
+		signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: key, KeyID: c.kid}}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		token, err := jwt.Signed(signer).Claims(says).Serialize()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := k.Verify(token); (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
+			t.Errorf("%s: %+v %v, want %q", name, got, err, c.err)
 		}
 	}
 }
