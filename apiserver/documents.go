@@ -38,13 +38,18 @@ type document struct {
 	changes bool
 }
 
-func newDocuments(kinds *kind.Registry, v version.Info) *documents {
+// withDefaultVersion fills in what a version does not say.
+func withDefaultVersion(v version.Info) version.Info {
 	if v.GitVersion == "" {
 		v.Major, v.Minor, v.GitVersion = "1", "37", "v1.37.0+sampan"
 	}
 	if v.GoVersion == "" {
 		v.GoVersion, v.Compiler, v.Platform = runtime.Version(), runtime.Compiler, runtime.GOOS+"/"+runtime.GOARCH
 	}
+	return v
+}
+
+func newDocuments(kinds *kind.Registry, v version.Info) *documents {
 	d := &documents{kinds: kinds, version: v, made: map[string]*document{}, makes: map[string]func() (document, error){}}
 	d.makes["/version"] = func() (document, error) { return jsonDocument(d.version) }
 	d.makes["/"] = func() (document, error) { return jsonDocument(map[string][]string{"paths": d.paths()}) }

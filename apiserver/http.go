@@ -183,6 +183,7 @@ func (x *exchange) dispatch() error {
 		x.req.annotate = x.audit.annotate
 	}
 	x.req.key.Kind, x.req.key.Namespace, x.req.key.Name = k.ID, rt.namespace, rt.name
+	x.warnOfDeprecation()
 	if rt.subresource == "" && rt.verb == "watch" {
 		return x.watch()
 	}

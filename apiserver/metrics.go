@@ -33,6 +33,7 @@ type metrics struct {
 	lastingTokens  prometheus.Counter
 	timelyTokens   prometheus.Counter
 	staleTokens    prometheus.Counter
+	deprecated     *prometheus.GaugeVec
 	health         *prometheus.GaugeVec
 	healthChecks   *prometheus.CounterVec
 	store          *prometheus.HistogramVec
@@ -83,6 +84,8 @@ func newMetrics(s *Server) *metrics {
 	m.lastingTokens = counter("serviceaccount_legacy_tokens_total", "Uses of tokens without an end.").WithLabelValues()
 	m.timelyTokens = counter("serviceaccount_valid_tokens_total", "Uses of pods' tokens before their renewal was due.").WithLabelValues()
 	m.staleTokens = counter("serviceaccount_stale_tokens_total", "Uses of pods' tokens after their renewal was due.").WithLabelValues()
+	m.deprecated = gauge("apiserver_requested_deprecated_apis", "Deprecated APIs that somebody has asked for, with the release that drops them.",
+		"group", "version", "resource", "subresource", "removed_release")
 	m.health = gauge("kubernetes_healthcheck", "Whether a health check passed when it was made last.", "name", "type")
 	m.healthChecks = counter("kubernetes_healthchecks_total", "Health checks by their result: success, error.", "name", "type", "status")
 	m.store = histogram("etcd_request_duration_seconds", "Time of a write to the store, be it etcd or the embedded one, in seconds.",
@@ -221,6 +224,11 @@ func (m *metrics) authorized(allowed bool) {
 		return
 	}
 	m.authorization.WithLabelValues("no-opinion").Inc()
+}
+
+// deprecatedUsed notes that somebody uses a deprecated kind.
+func (m *metrics) deprecatedUsed(x measured, d deprecated) {
+	m.deprecated.WithLabelValues(x.group, x.version, x.resource, x.subresource, d.removed).Set(1)
 }
 
 // checked counts a health check. typ is where it was asked for: livez, readyz, healthz.

@@ -28,6 +28,7 @@ func upstreamMetrics() map[string]string {
 		"apiserver_watch_events_sizes":         "group resource version",
 		"apiserver_storage_objects":            "resource",
 		"apiserver_resource_objects":           "group resource",
+		"apiserver_requested_deprecated_apis":  "group removed_release resource subresource version",
 		"apiserver_audit_event_total":          "",
 		"apiserver_audit_error_total":          "plugin",
 		"apiserver_audit_level_total":          "level",
@@ -71,6 +72,7 @@ func TestMetricsHaveUpstreamsNamesAndLabels(t *testing.T) {
 		{"DELETE", maps + "/m", "", nil, 200},
 		{"GET", "/api/v1/nodes", "", nil, 403},
 		{"GET", "/api/v1/nodes", "", []string{"Authorization", "Bearer nonsense"}, 401},
+		{"GET", "/api/v1/endpoints", "", nil, 200},
 		{"GET", "/readyz", "", nil, 200},
 	} {
 		if code, body := ask(step.method, step.path, step.body, step.header...); code != step.code {

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/version"
 
@@ -95,6 +96,8 @@ type Server struct {
 	metrics  *metrics
 	inFlight *inFlight
 
+	deprecated map[schema.GroupVersionKind]deprecated
+
 	certificates *auth.Certificates
 	tokens       *tokens
 	unstored     []unstored
@@ -125,6 +128,7 @@ func New(cfg Config) (*Server, error) {
 		cfg.EncodedBytesMax = 32 << 20
 	}
 	cfg.ServiceCIDR = cfg.ServiceCIDR.Masked()
+	cfg.Version = withDefaultVersion(cfg.Version)
 	s := &Server{cfg: cfg, forms: newEncodings(cfg.EncodedBytesMax), managers: newManagers(cfg.Kinds), unstored: unstoredKinds(cfg.Kinds)}
 	s.metrics, s.inFlight = newMetrics(s), newInFlight(cfg.MaxReadOnly, cfg.MaxMutating)
 	c, err := newCache(context.Background(), cfg.Store, cfg.Kinds, cfg.Now, s.forms.forget)
@@ -133,6 +137,9 @@ func New(cfg Config) (*Server, error) {
 	}
 	if s.cfg.Authorizer == nil {
 		s.cfg.Authorizer = s.builtinAuthorizer
+	}
+	if s.deprecated, err = deprecatedKinds(cfg.Kinds, cfg.Version); err != nil {
+		return nil, err
 	}
 	if err := s.prepareIdentities(); err != nil {
 		return nil, err

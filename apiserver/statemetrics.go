@@ -1,10 +1,6 @@
 package apiserver
 
-import (
-	"runtime"
-
-	"github.com/prometheus/client_golang/prometheus"
-)
+import "github.com/prometheus/client_golang/prometheus"
 
 // stateCollector reads what need not be counted along.
 type stateCollector struct {
@@ -50,7 +46,7 @@ func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge(c.inFlight, float64(f.readOnly.now.Load()), "readOnly")
 	gauge(c.inFlight, float64(f.mutating.now.Load()), "mutating")
 	v := c.server.cfg.Version
-	gauge(c.build, 1, v.Major, v.Minor, v.GitVersion, v.GitCommit, v.GitTreeState, v.BuildDate, runtime.Version(), runtime.Compiler, runtime.GOOS+"/"+runtime.GOARCH)
+	gauge(c.build, 1, v.Major, v.Minor, v.GitVersion, v.GitCommit, v.GitTreeState, v.BuildDate, v.GoVersion, v.Compiler, v.Platform)
 	if log := c.server.cfg.Audit; log != nil {
 		counts := log.Counts()
 		ch <- prometheus.MustNewConstMetric(c.auditEvents, prometheus.CounterValue, float64(counts.Events))

@@ -95,7 +95,7 @@ func validateAddress(a corev1.EndpointAddress, path *field.Path) field.ErrorList
 }
 
 func endpointsWarnings(e *corev1.Endpoints) []string {
-	warnings := []string{"v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"}
+	var warnings []string
 	for i := range e.Subsets {
 		for _, list := range []struct {
 			name      string

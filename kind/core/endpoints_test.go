@@ -28,7 +28,6 @@ func TestEndpointsRules(t *testing.T) {
 func TestEndpointsWarnings(t *testing.T) {
 	e := kindtest.Parse(t, core.Endpoints(), `{subsets: [{notReadyAddresses: [{ip: "fd00:0::1"}]}]}`)
 	want := []string{
-		"v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
 		`subsets[0].notReadyAddresses[0].ip: IPv6 address "fd00:0::1" should be in RFC 5952 canonical format ("fd00::1")`,
 	}
 	if got := core.Endpoints().Warnings(e); !slices.Equal(got, want) {
