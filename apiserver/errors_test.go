@@ -436,22 +436,51 @@ func TestPodStreamsAreTranslatedForTheNode(t *testing.T) {
 	}
 }
 
-// TestServeStopsItsWatches checks that a stopped server ends its streams and returns.
-func TestServeStopsItsWatches(t *testing.T) {
-	s := newMemory(t)
+// serveTLS starts Serve, and returns its address and what it returns when ctx ends.
+func serveTLS(ctx context.Context, t *testing.T, s *apiserver.Server) (addr string, ended <-chan error) {
+	t.Helper()
 	certs := httptest.NewUnstartedServer(nil)
 	certs.StartTLS()
-	defer certs.Close()
+	t.Cleanup(certs.Close)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- apiserver.Serve(ctx, l, certs.TLS, s.Handler(), silent()) }()
+	go func() { done <- s.Serve(ctx, l, certs.TLS) }()
+	return l.Addr().String(), done
+}
+
+// TestFailedHandshakesAreCounted sends what is no TLS.
+func TestFailedHandshakesAreCounted(t *testing.T) {
+	s := newMemory(t)
+	ctx, stop := context.WithCancel(t.Context())
+	addr, done := serveTLS(ctx, t, s)
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.Write([]byte("nonsense\n")); err != nil {
+		t.Fatal(err)
+	}
+	io.Copy(io.Discard, conn) // until the server gives up
+	if text := ask(t, s.Handler(), "GET", "/metrics", "").Body.String(); !strings.Contains(text, "\napiserver_tls_handshake_errors_total 1\n") {
+		t.Error("the handshake is not counted")
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestServeStopsItsWatches checks that a stopped server ends its streams and returns.
+func TestServeStopsItsWatches(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	addr, done := serveTLS(ctx, t, newMemory(t))
 	tr := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true}
 	defer tr.CloseIdleConnections()
-	res, err := (&http.Client{Transport: tr}).Get("https://" + l.Addr().String() + "/api/v1/pods?watch=true")
+	res, err := (&http.Client{Transport: tr}).Get("https://" + addr + "/api/v1/pods?watch=true")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -35,8 +35,6 @@ type exchange struct {
 // Handler returns the HTTP API. It ends its streams when the context of the request, and so the server's base
 // context, ends.
 func (s *Server) Handler() http.Handler {
-	docs := newDocuments(s.cfg.Kinds, s.cfg.Version)
-	s.addTokenDocuments(docs)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
 		rec := &recorder{ResponseWriter: w}
@@ -45,7 +43,7 @@ func (s *Server) Handler() http.Handler {
 		defer func() { s.metrics.done(x.measured(), rec, time.Since(began)) }()
 		defer func() { x.audit.end() }()
 		defer s.recovered(rec, r)
-		x.serve(docs)
+		x.serve()
 	})
 }
 
@@ -65,7 +63,7 @@ func (s *Server) recovered(w *recorder, r *http.Request) {
 	}
 }
 
-func (x *exchange) serve(docs *documents) {
+func (x *exchange) serve() {
 	s, w, r := x.server, x.w, x.r
 	var queryErr error
 	x.query, queryErr = url.ParseQuery(r.URL.RawQuery)
@@ -112,7 +110,7 @@ func (x *exchange) serve(docs *documents) {
 		}
 		if err := x.authorizePath(); err != nil {
 			writeStatus(w, r, err)
-		} else if !s.serveHealth(w, r) && !s.serveMetrics(w, r) && !docs.serve(w, r) {
+		} else if !s.serveHealth(w, r) && !s.serveMetrics(w, r) && !s.docs.serve(w, r) {
 			writeStatus(w, r, errNoPath(r))
 		}
 		return
@@ -132,7 +130,7 @@ func (x *exchange) serve(docs *documents) {
 		writeStatus(w, r, err)
 		return
 	}
-	if s.kindOf(x.route) == nil && docs.serve(w, r) {
+	if s.kindOf(x.route) == nil && s.docs.serve(w, r) {
 		return
 	}
 	if err := x.dispatch(); err != nil {

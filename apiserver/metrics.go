@@ -20,24 +20,25 @@ import (
 
 // metrics is what the server says of itself to Prometheus, under upstream's names. Each Server has its own registry.
 type metrics struct {
-	registry       *prometheus.Registry
-	requests       *prometheus.CounterVec
-	durations      *prometheus.HistogramVec
-	sizes          *prometheus.HistogramVec
-	longRunning    *prometheus.GaugeVec
-	watchEvents    *prometheus.CounterVec
-	watchSizes     *prometheus.HistogramVec
-	refused        *prometheus.CounterVec
-	authentication *prometheus.CounterVec
-	authorization  *prometheus.CounterVec
-	lastingTokens  prometheus.Counter
-	timelyTokens   prometheus.Counter
-	staleTokens    prometheus.Counter
-	deprecated     *prometheus.GaugeVec
-	health         *prometheus.GaugeVec
-	healthChecks   *prometheus.CounterVec
-	store          *prometheus.HistogramVec
-	handler        http.Handler
+	registry        *prometheus.Registry
+	requests        *prometheus.CounterVec
+	durations       *prometheus.HistogramVec
+	sizes           *prometheus.HistogramVec
+	longRunning     *prometheus.GaugeVec
+	watchEvents     *prometheus.CounterVec
+	watchSizes      *prometheus.HistogramVec
+	refused         *prometheus.CounterVec
+	handshakeErrors prometheus.Counter
+	authentication  *prometheus.CounterVec
+	authorization   *prometheus.CounterVec
+	lastingTokens   prometheus.Counter
+	timelyTokens    prometheus.Counter
+	staleTokens     prometheus.Counter
+	deprecated      *prometheus.GaugeVec
+	health          *prometheus.GaugeVec
+	healthChecks    *prometheus.CounterVec
+	store           *prometheus.HistogramVec
+	handler         http.Handler
 }
 
 // requestLabels are the labels of a request, in the order in which labelsOf returns their values.
@@ -79,6 +80,7 @@ func newMetrics(s *Server) *metrics {
 		prometheus.ExponentialBuckets(1024, 2, 8), "group", "version", "resource")
 	m.refused = counter("apiserver_request_terminations_total", "Requests that were refused so that the server protects itself.",
 		append(shortRequestLabels(), "code")...)
+	m.handshakeErrors = counter("apiserver_tls_handshake_errors_total", "Connections whose TLS handshake failed.").WithLabelValues()
 	m.authentication = counter("authentication_attempts", "Requests by whether their sender was found out: success, failure.", "result")
 	m.authorization = counter("authorization_attempts_total", "Requests by whether somebody allowed them: allowed, no-opinion.", "result")
 	m.lastingTokens = counter("serviceaccount_legacy_tokens_total", "Uses of tokens without an end.").WithLabelValues()

@@ -29,6 +29,7 @@ func upstreamMetrics() map[string]string {
 		"apiserver_storage_objects":            "resource",
 		"apiserver_resource_objects":           "group resource",
 		"apiserver_requested_deprecated_apis":  "group removed_release resource subresource version",
+		"apiserver_tls_handshake_errors_total": "",
 		"apiserver_audit_event_total":          "",
 		"apiserver_audit_error_total":          "plugin",
 		"apiserver_audit_level_total":          "level",

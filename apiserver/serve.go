@@ -4,19 +4,20 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"log/slog"
+	"log"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 )
 
 // shutdownGrace is how long requests in flight may take when the server stops.
 const shutdownGrace = 2 * time.Second
 
-// Serve answers HTTPS requests on a listener with a handler until ctx ends, and returns nil then. Watches and other
-// streams end with ctx; other requests in flight get a moment. config carries the certificates and the CA for
-// clients; Serve adds the protocols.
-func Serve(ctx context.Context, listener net.Listener, config *tls.Config, handler http.Handler, log *slog.Logger) error {
+// Serve answers HTTPS requests on a listener until ctx ends, and returns nil then. Watches and other streams end with
+// ctx; other requests in flight get a moment. config carries the certificates and the CA for clients; Serve adds the
+// protocols. A server may have several listeners.
+func (s *Server) Serve(ctx context.Context, listener net.Listener, config *tls.Config) error {
 	config = withProtocols(config)
 	if choose := config.GetConfigForClient; choose != nil {
 		config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
@@ -31,7 +32,7 @@ func Serve(ctx context.Context, listener net.Listener, config *tls.Config, handl
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
 	server := &http.Server{
-		Handler:   handler,
+		Handler:   s.Handler(),
 		TLSConfig: config,
 		Protocols: protocols,
 		HTTP2: &http.HTTP2Config{
@@ -44,7 +45,7 @@ func Serve(ctx context.Context, listener net.Listener, config *tls.Config, handl
 		IdleTimeout:       90 * time.Second,
 		MaxHeaderBytes:    1 << 20,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ErrorLog:          log.New(connectionErrors{s}, "", 0),
 	}
 	stopped := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
@@ -63,6 +64,20 @@ func Serve(ctx context.Context, listener net.Listener, config *tls.Config, handl
 		return nil
 	}
 	return err
+}
+
+// connectionErrors takes what package http says of connections that are of no use. They are their clients' affair, so
+// the log has them for those who look closely only; failed handshakes are counted.
+type connectionErrors struct{ server *Server }
+
+// Write takes one line.
+func (c connectionErrors) Write(line []byte) (int, error) {
+	text := strings.TrimSpace(string(line))
+	if strings.Contains(text, "TLS handshake error from") {
+		c.server.metrics.handshakeErrors.Inc()
+	}
+	c.server.cfg.Log.Debug("connection failed", "error", text)
+	return len(line), nil
 }
 
 // withProtocols returns a configuration with what the server adds to it.

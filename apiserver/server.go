@@ -96,6 +96,7 @@ type Server struct {
 	metrics  *metrics
 	inFlight *inFlight
 
+	docs       *documents
 	deprecated map[schema.GroupVersionKind]deprecated
 
 	certificates *auth.Certificates
@@ -144,6 +145,8 @@ func New(cfg Config) (*Server, error) {
 	if err := s.prepareIdentities(); err != nil {
 		return nil, err
 	}
+	s.docs = newDocuments(cfg.Kinds, cfg.Version)
+	s.addTokenDocuments(s.docs)
 	s.cache = c
 	return s, nil
 }

@@ -124,7 +124,7 @@ func serve(ctx context.Context, t *testing.T, running *sync.WaitGroup, s Setting
 			}
 		})
 	}
-	part(func() error { return apiserver.Serve(ctx, i.pipes, i.tls(), i.server.Handler(), log) })
+	part(func() error { return i.server.Serve(ctx, i.pipes, i.tls()) })
 	part(func() error { return i.server.Run(ctx) })
 	part(func() error { return i.keepFresh(ctx, i.server.Trust) })
 	part(func() error {

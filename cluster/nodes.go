@@ -125,7 +125,7 @@ func runNode(ctx context.Context, s Settings, a *api, c *apiserver.Local, record
 
 	parts, ctx := errgroup.WithContext(ctx)
 	parts.Go(func() error { return images.Sweep(ctx) })
-	parts.Go(func() error { return apiserver.Serve(ctx, inner, a.tls(), a.server.Handler(), log) })
+	parts.Go(func() error { return a.server.Serve(ctx, inner, a.tls()) })
 	parts.Go(func() error { return pods.Run(ctx) })
 	parts.Go(func() error { return names.Run(ctx) })
 	parts.Go(func() error { return runtime.Serve(ctx, filepath.Join(s.RunDir, criSocket), imageService) })

@@ -82,7 +82,7 @@ func Run(ctx context.Context, s Settings, log *slog.Logger, ready io.Writer) err
 		})
 	}
 	part("API", func(ctx context.Context) error {
-		return apiserver.Serve(ctx, listener, api.tls(), api.server.Handler(), log)
+		return api.server.Serve(ctx, listener, api.tls())
 	})
 	report.ready(PartAPI)
 	part("memory of the start", giveBack)

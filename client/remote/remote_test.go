@@ -434,10 +434,10 @@ func TestNodeFollowsWhatIsItsOwn(t *testing.T) {
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error)
 	go func() {
-		ended <- apiserver.Serve(ctx, l, &tls.Config{
+		ended <- api.Serve(ctx, l, &tls.Config{
 			Certificates: []tls.Certificate{issue(pki.Request{CommonName: "server", IPs: []netip.Addr{netip.MustParseAddr("127.0.0.1")}, Server: true})},
 			ClientCAs:    pool, ClientAuth: tls.RequestClientCert,
-		}, api.Handler(), slog.New(slog.DiscardHandler))
+		})
 	}()
 	t.Cleanup(func() {
 		stop()
