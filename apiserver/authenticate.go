@@ -17,6 +17,7 @@ import (
 func (s *Server) authenticate(r *http.Request) (identity, error) {
 	user, ok, certErr := s.certificates.User(r.TLS)
 	if ok {
+		s.metrics.certificateExpiration.Observe(r.TLS.PeerCertificates[0].NotAfter.Sub(s.cfg.Now()).Seconds())
 		return identity{user: user}, nil
 	}
 	header := r.Header.Get("Authorization")

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/fields"
@@ -77,8 +78,9 @@ func (x *exchange) authorizePath() error { return x.decided(x.attributes("")) }
 
 // decided asks, and has the decision written down with the request.
 func (x *exchange) decided(a auth.Attributes) error {
+	began := time.Now()
 	allowed, reason := x.server.cfg.Authorizer(a)
-	x.server.metrics.authorized(allowed)
+	x.server.metrics.authorized(allowed, time.Since(began))
 	if allowed {
 		x.audit.annotate("authorization.k8s.io/decision", "allow")
 		x.audit.annotate("authorization.k8s.io/reason", reason)

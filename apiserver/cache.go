@@ -39,6 +39,7 @@ type cache struct {
 	claims map[string]struct{} // the keys below claimPrefix
 	all    *history
 	byKind map[kind.ID]*history
+	events map[kind.ID]int64 // how many came from the store
 }
 
 // published is the Hint of a write: the object that the value encodes, or, for a deletion, its last state
@@ -50,7 +51,7 @@ type published struct {
 }
 
 func newCache(ctx context.Context, st store.Store, kinds *kind.Registry, now func() time.Time, replaced func(kind.Object)) (*cache, error) {
-	c := &cache{store: st, kinds: kinds, now: now, replaced: replaced}
+	c := &cache{store: st, kinds: kinds, now: now, replaced: replaced, events: make(map[kind.ID]int64)}
 	if err := c.fill(ctx); err != nil {
 		return nil, err
 	}
@@ -160,9 +161,12 @@ func (c *cache) parse(key string) (view.Key, *kind.Kind) {
 	return view.Key{Kind: kind.ID(id), Namespace: namespace, Name: name}, c.kinds.ByID(kind.ID(id))
 }
 
+// storePrefix returns what the keys of a kind begin with in the store.
+func storePrefix(id kind.ID) string { return "/" + string(id) + "/" }
+
 // storeKey returns the key that an object is stored under.
 func storeKey(key view.Key) string {
-	return "/" + string(key.Kind) + "/" + key.Namespace + "/" + key.Name
+	return storePrefix(key.Kind) + key.Namespace + "/" + key.Name
 }
 
 // snapshot returns the newest state.
@@ -230,6 +234,7 @@ func (c *cache) apply(events []store.Event) error {
 			c.world.Advance(e.Revision)
 			continue
 		}
+		c.events[k.ID]++
 		change := view.Change{Key: key, Revision: e.Revision}
 		hint, own := e.Hint.(published)
 		own = own && hint.owner == c && hint.obj != nil
@@ -325,6 +330,13 @@ func (c *cache) history(id kind.ID) *history {
 		return c.all
 	}
 	return c.byKind[id]
+}
+
+// received returns how many events of a kind have come from the store.
+func (c *cache) received(id kind.ID) int64 {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.events[id]
 }
 
 // claimed reports whether a claim key is taken.

@@ -15,8 +15,8 @@ import (
 	"sampan/kind"
 )
 
-// isStream reports whether a subresource is served by the node agent.
-func isStream(id kind.ID, subresource string) bool {
+// servedByNode reports whether a subresource is served by the node agent.
+func servedByNode(id kind.ID, subresource string) bool {
 	if id != kind.Pods {
 		return false
 	}

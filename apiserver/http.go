@@ -22,6 +22,7 @@ const requestTimeout = 60 * time.Second
 // exchange is one HTTP request and its response.
 type exchange struct {
 	server *Server
+	began  time.Time
 	w      *recorder
 	r      *http.Request
 	query  url.Values
@@ -36,19 +37,19 @@ type exchange struct {
 // context, ends.
 func (s *Server) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		began := time.Now()
 		rec := &recorder{ResponseWriter: w}
-		x := &exchange{server: s, w: rec, r: r}
+		x := &exchange{server: s, w: rec, r: r, began: time.Now()}
 		defer rec.leaveBody(r)
-		defer func() { s.metrics.done(x.measured(), rec, time.Since(began)) }()
+		defer func() { s.metrics.done(x.measured(), rec.code(), rec.size.Load(), time.Since(x.began)) }()
 		defer func() { x.audit.end() }()
-		defer s.recovered(rec, r)
+		defer x.recovered()
 		x.serve()
 	})
 }
 
 // recovered turns a panic into an answer, so that one bad request does not end the server.
-func (s *Server) recovered(w *recorder, r *http.Request) {
+func (x *exchange) recovered() {
+	s, w, r := x.server, x.w, x.r
 	p := recover()
 	if p != nil {
 		w.audit.panicked(p)
@@ -56,6 +57,7 @@ func (s *Server) recovered(w *recorder, r *http.Request) {
 	switch p {
 	case nil:
 	case http.ErrAbortHandler:
+		s.metrics.abort(x.measured())
 		panic(p)
 	default:
 		s.cfg.Log.Error("panic in a request", "method", r.Method, "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
@@ -77,8 +79,9 @@ func (x *exchange) serve() {
 		err = s.catchUp(r.Context())
 	}
 	if err == nil {
+		began := time.Now()
 		sender, err = s.authenticate(r)
-		s.metrics.authenticated(err)
+		s.metrics.authenticated(sender.user, err, time.Since(began))
 	}
 	x.beginAudit(sender)
 	if err != nil {
@@ -118,7 +121,7 @@ func (x *exchange) serve() {
 	if x.isStream() {
 		defer s.metrics.begin(x.measured())()
 	} else {
-		leave, err := s.inFlight.enter(x.route.verb, x.user)
+		leave, err := s.inFlight.enter(x.route.verb, x.user, x.began)
 		if err != nil {
 			s.metrics.refuse(x.measured(), http.StatusTooManyRequests)
 			writeStatus(w, r, err)
@@ -157,7 +160,7 @@ func timeLimit(query url.Values) (time.Duration, error) {
 // isStream reports whether the request lasts for as long as its client wants.
 func (x *exchange) isStream() bool {
 	k := x.server.kindOf(x.route)
-	return k != nil && (x.route.subresource == "" && x.route.verb == "watch" || isStream(k.ID, x.route.subresource))
+	return k != nil && (x.route.subresource == "" && x.route.verb == "watch" || servedByNode(k.ID, x.route.subresource))
 }
 
 // dispatch carries out a request for a resource. An error is still to be written.
@@ -185,7 +188,7 @@ func (x *exchange) dispatch() error {
 	if rt.subresource == "" && rt.verb == "watch" {
 		return x.watch()
 	}
-	if isStream(k.ID, rt.subresource) {
+	if servedByNode(k.ID, rt.subresource) {
 		return x.connect()
 	}
 	ctx, cancel := context.WithTimeout(x.r.Context(), x.limit)

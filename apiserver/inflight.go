@@ -3,6 +3,7 @@ package apiserver
 import (
 	"slices"
 	"sync/atomic"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
@@ -24,8 +25,37 @@ type inFlight struct{ readOnly, mutating gate }
 
 // gate is one of the bounds.
 type gate struct {
-	max int64 // negative: none
-	now atomic.Int64
+	max  int64 // negative: none
+	now  atomic.Int64
+	peak peak
+}
+
+// most returns the largest number of requests that were inside at the same time lately: those of a moment are gone before
+// anybody looks.
+func (g *gate) most(at time.Time) int64 { return max(g.now.Load(), g.peak.lately(at)) }
+
+// peak is the largest number of the last second that had one: the second, and in the lower bits the number.
+type peak struct{ mark atomic.Uint64 }
+
+// peakBits is the size of the number.
+const peakBits = 24
+
+func (p *peak) note(at time.Time, n int64) {
+	mark := uint64(at.Unix())<<peakBits | uint64(min(n, 1<<peakBits-1))
+	for seen := p.mark.Load(); seen < mark; seen = p.mark.Load() {
+		if p.mark.CompareAndSwap(seen, mark) {
+			return
+		}
+	}
+}
+
+// lately returns the number if it is not older than the second before.
+func (p *peak) lately(at time.Time) int64 {
+	mark := p.mark.Load()
+	if int64(mark>>peakBits) < at.Unix()-1 {
+		return 0
+	}
+	return int64(mark & (1<<peakBits - 1))
 }
 
 func newInFlight(readOnly, mutating int) *inFlight {
@@ -43,16 +73,18 @@ func or(value, other int) int {
 
 // enter lets a request in, or refuses it. The administrators are let in over the bound, as in upstream: they must be
 // able to help. leave is called when the request has ended.
-func (f *inFlight) enter(verb string, user auth.User) (leave func(), err error) {
+func (f *inFlight) enter(verb string, user auth.User, at time.Time) (leave func(), err error) {
 	g := &f.readOnly
 	switch verb {
 	case "create", "update", "patch", "delete", "deletecollection":
 		g = &f.mutating
 	}
 	leave = func() { g.now.Add(-1) }
-	if n := g.now.Add(1); g.max >= 0 && n > g.max && !slices.Contains(user.Groups, auth.GroupMasters) {
+	n := g.now.Add(1)
+	if g.max >= 0 && n > g.max && !slices.Contains(user.Groups, auth.GroupMasters) {
 		leave()
 		return nil, apierrors.NewTooManyRequests("Too many requests, please try again later.", retryAfter)
 	}
+	g.peak.note(at, n)
 	return leave, nil
 }

@@ -105,7 +105,7 @@ func (l *listed) cut(revision int64) (end string) {
 // listAt lists at a revision of the past.
 func (s *Server) listAt(ctx context.Context, r request, opts listOptions, after string, at int64) (listed, error) {
 	const page = 500
-	prefix := "/" + string(r.kind.ID) + "/"
+	prefix := storePrefix(r.kind.ID)
 	from := ""
 	if after != "" {
 		from = prefix + after

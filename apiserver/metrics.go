@@ -1,165 +1,142 @@
 package apiserver
 
 import (
-	"bufio"
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"sampan/apiserver/auth"
 	"sampan/kind"
 	"sampan/store"
 )
 
-// metrics is what the server says of itself to Prometheus, under upstream's names. Each Server has its own registry.
+// metrics is what the server says of itself to Prometheus, under upstream's names.
 type metrics struct {
-	registry        *prometheus.Registry
-	requests        *prometheus.CounterVec
-	durations       *prometheus.HistogramVec
-	sizes           *prometheus.HistogramVec
-	longRunning     *prometheus.GaugeVec
-	watchEvents     *prometheus.CounterVec
-	watchSizes      *prometheus.HistogramVec
-	refused         *prometheus.CounterVec
-	handshakeErrors prometheus.Counter
-	authentication  *prometheus.CounterVec
-	authorization   *prometheus.CounterVec
-	lastingTokens   prometheus.Counter
-	timelyTokens    prometheus.Counter
-	staleTokens     prometheus.Counter
-	deprecated      *prometheus.GaugeVec
-	health          *prometheus.GaugeVec
-	healthChecks    *prometheus.CounterVec
-	store           *prometheus.HistogramVec
-	handler         http.Handler
+	registry *prometheus.Registry
+	handler  http.Handler
+
+	requests, aborted, refused *prometheus.CounterVec
+	durations, sli, sizes      *prometheus.HistogramVec
+	longRunning                *prometheus.GaugeVec
+	deprecated                 *prometheus.GaugeVec
+	answers                    memo[answered, answerSeries]
+
+	watchEvents *prometheus.CounterVec
+	watchSizes  *prometheus.HistogramVec
+	watchLists  *prometheus.HistogramVec
+
+	handshakeErrors       prometheus.Counter
+	authentication        *prometheus.CounterVec
+	authenticationTimes   *prometheus.HistogramVec
+	authenticatedUsers    *prometheus.CounterVec
+	certificateExpiration prometheus.Observer
+	authorization         *prometheus.CounterVec
+	authorizationTimes    *prometheus.HistogramVec
+
+	lastingTokens, timelyTokens, staleTokens prometheus.Counter
+
+	admission      *prometheus.HistogramVec
+	admissionSteps *prometheus.HistogramVec
+	admitted       memo[admittedBy, prometheus.Observer]
+
+	storeTimes              *prometheus.HistogramVec
+	storeTotal, storeErrors *prometheus.CounterVec
+	writes                  memo[written, writeSeries]
+
+	health       *prometheus.GaugeVec
+	healthChecks *prometheus.CounterVec
 }
 
-// requestLabels are the labels of a request, in the order in which labelsOf returns their values.
-func requestLabels() []string {
-	return []string{"verb", "dry_run", "group", "version", "resource", "subresource", "scope", "component"}
-}
+// component is the label of this server among those that a cluster may have behind one address.
+const component = "apiserver"
 
-// shortRequestLabels are those of metrics that do not tell dry runs.
-func shortRequestLabels() []string {
-	return []string{"verb", "group", "version", "resource", "subresource", "scope", "component"}
-}
+// newMetrics puts the server's metrics into a registry, which is what /metrics shows.
+func newMetrics(s *Server, registry *prometheus.Registry) *metrics {
+	m := &metrics{registry: registry, handler: promhttp.HandlerFor(registry, promhttp.HandlerOpts{})}
+	short := []string{"verb", "group", "version", "resource", "subresource", "scope", "component"}
+	request := append([]string{"dry_run"}, short...)
+	// What upstream measures requests by, and those whose promised times begin at 50 ms.
+	buckets := []float64{0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60}
+	promised := buckets[2:]
+	milliseconds := prometheus.ExponentialBuckets(0.001, 2, 15)
+	admission := []float64{0.005, 0.025, 0.1, 0.5, 1, 2.5}
 
-func newMetrics(s *Server) *metrics {
-	m := &metrics{registry: prometheus.NewRegistry()}
-	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
-		v := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
-		m.registry.MustRegister(v)
-		return v
-	}
-	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
-		v := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
-		m.registry.MustRegister(v)
-		return v
-	}
-	histogram := func(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
-		v := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, labels)
-		m.registry.MustRegister(v)
-		return v
-	}
-	m.requests = counter("apiserver_request_total",
-		"Requests by verb, dry run, group, version, resource, scope, component and HTTP response code.", append(requestLabels(), "code")...)
-	m.durations = histogram("apiserver_request_duration_seconds", "Time from the arrival of a request to its end, in seconds.",
-		[]float64{0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60}, requestLabels()...)
-	m.sizes = histogram("apiserver_response_sizes", "Size of the answers to gets and lists, in bytes.",
-		prometheus.ExponentialBuckets(1000, 10, 7), shortRequestLabels()...)
-	m.longRunning = gauge("apiserver_longrunning_requests", "Watches and other streams that are open.", shortRequestLabels()...)
-	m.watchEvents = counter("apiserver_watch_events_total", "Events sent to watchers.", "group", "version", "resource")
-	m.watchSizes = histogram("apiserver_watch_events_sizes", "Size of the events sent to watchers, in bytes.",
-		prometheus.ExponentialBuckets(1024, 2, 8), "group", "version", "resource")
-	m.refused = counter("apiserver_request_terminations_total", "Requests that were refused so that the server protects itself.",
-		append(shortRequestLabels(), "code")...)
-	m.handshakeErrors = counter("apiserver_tls_handshake_errors_total", "Connections whose TLS handshake failed.").WithLabelValues()
-	m.authentication = counter("authentication_attempts", "Requests by whether their sender was found out: success, failure.", "result")
-	m.authorization = counter("authorization_attempts_total", "Requests by whether somebody allowed them: allowed, no-opinion.", "result")
-	m.lastingTokens = counter("serviceaccount_legacy_tokens_total", "Uses of tokens without an end.").WithLabelValues()
-	m.timelyTokens = counter("serviceaccount_valid_tokens_total", "Uses of pods' tokens before their renewal was due.").WithLabelValues()
-	m.staleTokens = counter("serviceaccount_stale_tokens_total", "Uses of pods' tokens after their renewal was due.").WithLabelValues()
-	m.deprecated = gauge("apiserver_requested_deprecated_apis", "Deprecated APIs that somebody has asked for, with the release that drops them.",
+	m.requests = m.counter("apiserver_request_total",
+		"Requests by verb, dry run, group, version, resource, scope, component and HTTP response code.", append(request, "code")...)
+	m.durations = m.histogram("apiserver_request_duration_seconds", "Time from the arrival of a request to its end, in seconds.", buckets, request...)
+	m.sli = m.histogram("apiserver_request_sli_duration_seconds",
+		"Time from the arrival of a request to its end, without what others than the server took of it, in seconds; dry runs are left out.", promised, short...)
+	m.sizes = m.histogram("apiserver_response_sizes", "Size of the answers to gets, lists and watches, in bytes.",
+		prometheus.ExponentialBuckets(1000, 10, 7), short...)
+	m.longRunning = m.gauge("apiserver_longrunning_requests", "Watches and other streams that are open.", short...)
+	m.refused = m.counter("apiserver_request_terminations_total", "Requests that were refused so that the server protects itself.", append(short, "code")...)
+	m.aborted = m.counter("apiserver_request_aborts_total", "Requests whose answer was broken off.", "verb", "group", "version", "resource", "subresource", "scope")
+	m.deprecated = m.gauge("apiserver_requested_deprecated_apis", "Deprecated APIs that somebody has asked for, with the release that drops them.",
 		"group", "version", "resource", "subresource", "removed_release")
-	m.health = gauge("kubernetes_healthcheck", "Whether a health check passed when it was made last.", "name", "type")
-	m.healthChecks = counter("kubernetes_healthchecks_total", "Health checks by their result: success, error.", "name", "type", "status")
-	m.store = histogram("etcd_request_duration_seconds", "Time of a write to the store, be it etcd or the embedded one, in seconds.",
-		[]float64{0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60}, "operation", "group", "resource")
-	m.registry.MustRegister(newStateCollector(s), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	m.handler = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+
+	m.watchEvents = m.counter("apiserver_watch_events_total", "Events sent to watchers.", "group", "version", "resource")
+	m.watchSizes = m.histogram("apiserver_watch_events_sizes", "Size of the events sent to watchers, in bytes.",
+		prometheus.ExponentialBuckets(1024, 2, 8), "group", "version", "resource")
+	m.watchLists = m.histogram("apiserver_watch_list_duration_seconds",
+		"Time from the arrival of a watch that begins with all objects until they are sent, in seconds.",
+		append(promised, 90, 120, 180, 300), "group", "version", "resource", "scope")
+
+	m.handshakeErrors = m.counter("apiserver_tls_handshake_errors_total", "Connections whose TLS handshake failed.").WithLabelValues()
+	m.authentication = m.counter("authentication_attempts", "Requests by whether their sender was found out: success, error.", "result")
+	m.authenticationTimes = m.histogram("authentication_duration_seconds", "Time to find out who sends a request, in seconds.", milliseconds, "result")
+	m.authenticatedUsers = m.counter("authenticated_user_requests", "Requests whose sender is known, by a name that many share.", "username")
+	m.certificateExpiration = m.histogram("apiserver_client_certificate_expiration_seconds",
+		"How long the client certificates of requests are still good, in seconds.", expirationBuckets()).WithLabelValues()
+	m.authorization = m.counter("authorization_attempts_total", "Requests by whether somebody allowed them: allowed, no-opinion.", "result")
+	m.authorizationTimes = m.histogram("authorization_duration_seconds", "Time to decide whether a request is allowed, in seconds.", milliseconds, "result")
+
+	m.lastingTokens = m.counter("serviceaccount_legacy_tokens_total", "Uses of tokens without an end.").WithLabelValues()
+	m.timelyTokens = m.counter("serviceaccount_valid_tokens_total", "Uses of pods' tokens before their renewal was due.").WithLabelValues()
+	m.staleTokens = m.counter("serviceaccount_stale_tokens_total", "Uses of pods' tokens after their renewal was due.").WithLabelValues()
+
+	m.admission = m.histogram("apiserver_admission_controller_admission_duration_seconds",
+		"Time that a rule of admission took, in seconds.", admission, "name", "type", "operation", "rejected")
+	m.admissionSteps = m.histogram("apiserver_admission_step_admission_duration_seconds",
+		"Time that all rules of admission of a type took, in seconds.", admission, "type", "operation", "rejected")
+
+	m.storeTimes = m.histogram("etcd_request_duration_seconds", "Time of a write to the store, be it etcd or the embedded one, in seconds.", buckets,
+		"operation", "group", "resource")
+	m.storeTotal = m.counter("etcd_requests_total", "Writes to the store, be it etcd or the embedded one.", "operation", "group", "resource")
+	m.storeErrors = m.counter("etcd_request_errors_total", "Writes that the store failed to carry out; conflicts are none.", "operation", "group", "resource")
+
+	m.health = m.gauge("kubernetes_healthcheck", "Whether a health check passed when it was made last.", "name", "type")
+	m.healthChecks = m.counter("kubernetes_healthchecks_total", "Health checks by their result: success, error.", "name", "type", "status")
+	registry.MustRegister(newStateCollector(s), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
-// measured is a request as metrics name it. The values of its labels come from routes that exist, never from what a
-// client makes up.
-type measured struct {
-	verb, dryRun, group, version, resource, subresource, scope string
+// expirationBuckets are upstream's for how long a certificate is good, in seconds: from none over half an hour to a year.
+func expirationBuckets() []float64 {
+	const hour, day = 3600, 24 * 3600
+	return []float64{0, hour / 2, hour, 2 * hour, 6 * hour, 12 * hour, day, 2 * day, 4 * day, 7 * day, 30 * day, 90 * day, 180 * day, 360 * day}
 }
 
-// measured names the request of the exchange.
-func (x *exchange) measured() measured {
-	s, r, rt := x.server, x.r, x.route
-	m := measured{verb: knownMethod(r.Method)}
-	k := s.kindOf(rt)
-	if k == nil {
-		if rt.resource == "" {
-			m.subresource = knownPath(r.URL.Path)
-		}
-		return m
-	}
-	switch rt.verb {
-	case "list", "watch", "deletecollection":
-		m.verb = strings.ToUpper(rt.verb)
-	case "patch":
-		if strings.HasPrefix(r.Header.Get("Content-Type"), "application/apply-patch") {
-			m.verb = "APPLY"
-		}
-	}
-	if isStream(k.ID, rt.subresource) && rt.subresource != "log" {
-		m.verb = "CONNECT"
-	}
-	if x.query.Get("dryRun") == metav1.DryRunAll {
-		m.dryRun = "All"
-	}
-	m.group, m.version, m.resource, m.subresource = rt.gv.Group, rt.gv.Version, rt.resource, knownSubresource(k, rt.subresource)
-	switch {
-	case rt.name != "" || rt.verb == "create":
-		m.scope = "resource"
-	case rt.namespace != "":
-		m.scope = "namespace"
-	default:
-		m.scope = "cluster"
-	}
-	return m
+func (m *metrics) counter(name, help string, labels ...string) *prometheus.CounterVec {
+	v := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	m.registry.MustRegister(v)
+	return v
 }
 
-// knownMethod returns an HTTP method that is served, or "other".
-func knownMethod(method string) string {
-	switch method {
-	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
-		return method
-	}
-	return "other"
+func (m *metrics) gauge(name, help string, labels ...string) *prometheus.GaugeVec {
+	v := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
+	m.registry.MustRegister(v)
+	return v
 }
 
-// knownSubresource returns the name of a subresource if the kind has such a one.
-func knownSubresource(k *kind.Kind, name string) string {
-	if name == "" {
-		return ""
-	}
-	for _, sub := range subresourcesOf(k) {
-		if sub.name == name {
-			return name
-		}
-	}
-	return ""
+func (m *metrics) histogram(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+	v := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, labels)
+	m.registry.MustRegister(v)
+	return v
 }
 
 // serveMetrics answers a request for the metrics; it returns false if the path is another.
@@ -171,40 +148,86 @@ func (s *Server) serveMetrics(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
-// knownPath returns the first element of a path that is no resource's, if there is such a one.
-func knownPath(path string) string {
-	first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
-	switch first {
-	case "api", "apis", "healthz", "livez", "readyz", "metrics", "openapi", "sampan", "version":
-		return "/" + first
-	}
-	return ""
-}
-
 // begin counts a stream that opens; the result counts its end.
 func (m *metrics) begin(x measured) (end func()) {
-	g := m.longRunning.WithLabelValues(x.verb, x.group, x.version, x.resource, x.subresource, x.scope, "apiserver")
+	g := m.longRunning.WithLabelValues(x.verb, x.group, x.version, x.resource, x.subresource, x.scope, component)
 	g.Inc()
 	return g.Dec
 }
 
-// done counts a request that has ended.
-func (m *metrics) done(x measured, w *recorder, took time.Duration) {
-	labels := [...]string{x.verb, x.dryRun, x.group, x.version, x.resource, x.subresource, x.scope, "apiserver", strconv.Itoa(w.code())}
-	m.requests.WithLabelValues(labels[:]...).Inc()
-	m.durations.WithLabelValues(labels[:len(labels)-1]...).Observe(took.Seconds())
-	if x.verb == http.MethodGet || x.verb == "LIST" {
-		m.sizes.WithLabelValues(x.verb, x.group, x.version, x.resource, x.subresource, x.scope, "apiserver").Observe(float64(w.size.Load()))
+// answered is a request with the code of its answer.
+type answered struct {
+	measured
+	code int
+}
+
+// answerSeries is what is counted when a request has ended.
+type answerSeries struct {
+	total    prometheus.Counter
+	duration prometheus.Observer
+	sli      prometheus.Observer // nil for dry runs
+	size     prometheus.Observer // nil for answers whose size says nothing
+}
+
+func (m *metrics) answerSeries(x answered) answerSeries {
+	s := answerSeries{
+		total:    m.requests.WithLabelValues(x.dryRun, x.verb, x.group, x.version, x.resource, x.subresource, x.scope, component, strconv.Itoa(x.code)),
+		duration: m.durations.WithLabelValues(x.dryRun, x.verb, x.group, x.version, x.resource, x.subresource, x.scope, component),
+	}
+	if x.dryRun == "" {
+		s.sli = m.sli.WithLabelValues(x.verb, x.group, x.version, x.resource, x.subresource, x.scope, component)
+	}
+	switch x.verb {
+	case http.MethodGet, "LIST", "WATCH":
+		s.size = m.sizes.WithLabelValues(x.verb, x.group, x.version, x.resource, x.subresource, x.scope, component)
+	}
+	return s
+}
+
+// done counts a request that has ended. size is that of the body of its answer, in bytes.
+func (m *metrics) done(x measured, code int, size int64, took time.Duration) {
+	s := m.answers.of(answered{x, code}, m.answerSeries)
+	s.total.Inc()
+	s.duration.Observe(took.Seconds())
+	if s.sli != nil {
+		s.sli.Observe(took.Seconds())
+	}
+	if s.size != nil {
+		s.size.Observe(float64(size))
 	}
 }
 
-// authenticated counts whether it was found out who sends a request.
-func (m *metrics) authenticated(err error) {
+// abort counts a request whose answer is broken off.
+func (m *metrics) abort(x measured) {
+	m.aborted.WithLabelValues(x.verb, x.group, x.version, x.resource, x.subresource, x.scope).Inc()
+}
+
+// refuse counts a request that was not begun.
+func (m *metrics) refuse(x measured, code int) {
+	m.refused.WithLabelValues(x.verb, x.group, x.version, x.resource, x.subresource, x.scope, component, strconv.Itoa(code)).Inc()
+}
+
+// listed counts a watch that has sent all objects that were there at its beginning.
+func (m *metrics) listed(x measured, took time.Duration) {
+	m.watchLists.WithLabelValues(x.group, x.version, x.resource, x.scope).Observe(took.Seconds())
+}
+
+// deprecatedUsed notes that somebody uses a deprecated kind.
+func (m *metrics) deprecatedUsed(x measured, d deprecated) {
+	m.deprecated.WithLabelValues(x.group, x.version, x.resource, x.subresource, d.removed).Set(1)
+}
+
+// authenticated counts whether it was found out who sends a request. A credential that is not understood is upstream's
+// "error"; its "failure" is a request without any where nobody may be anonymous.
+func (m *metrics) authenticated(user auth.User, err error, took time.Duration) {
+	result := "success"
 	if err != nil {
-		m.authentication.WithLabelValues("failure").Inc()
-		return
+		result = "error"
+	} else {
+		m.authenticatedUsers.WithLabelValues(commonName(user.Name)).Inc()
 	}
-	m.authentication.WithLabelValues("success").Inc()
+	m.authentication.WithLabelValues(result).Inc()
+	m.authenticationTimes.WithLabelValues(result).Observe(took.Seconds())
 }
 
 // token counts the use of a token that is good.
@@ -219,18 +242,27 @@ func (m *metrics) token(known identity) {
 	}
 }
 
-// authorized counts a decision. Nobody here forbids: who has nothing to say has no opinion.
-func (m *metrics) authorized(allowed bool) {
-	if allowed {
-		m.authorization.WithLabelValues("allowed").Inc()
-		return
+// commonName returns one of the few names that upstream tells users apart by: those that it knows, and else that it is
+// one of the rest, so that metrics neither grow with the users nor name them.
+func commonName(user string) string {
+	switch user {
+	case "admin", "client", "kube_proxy", "kubelet", auth.ServiceAccountPrefix + "kube-system:default":
+		return user
 	}
-	m.authorization.WithLabelValues("no-opinion").Inc()
+	if strings.Contains(user, "@") {
+		return "email_id"
+	}
+	return "other"
 }
 
-// deprecatedUsed notes that somebody uses a deprecated kind.
-func (m *metrics) deprecatedUsed(x measured, d deprecated) {
-	m.deprecated.WithLabelValues(x.group, x.version, x.resource, x.subresource, d.removed).Set(1)
+// authorized counts a decision. Nobody here forbids: who has nothing to say has no opinion.
+func (m *metrics) authorized(allowed bool, took time.Duration) {
+	result := "no-opinion"
+	if allowed {
+		result = "allowed"
+	}
+	m.authorization.WithLabelValues(result).Inc()
+	m.authorizationTimes.WithLabelValues(result).Observe(took.Seconds())
 }
 
 // checked counts a health check. typ is where it was asked for: livez, readyz, healthz.
@@ -243,78 +275,46 @@ func (m *metrics) checked(name, typ string, err error) {
 	m.healthChecks.WithLabelValues(name, typ, status).Inc()
 }
 
-// stored counts a write to the store, which is named after its last key: what goes with it comes before.
-func (m *metrics) stored(writes []store.Write, took time.Duration) {
+// written is a write to the store: what was done, and the kind of what it was done to.
+type written struct {
+	operation string
+	id        kind.ID
+}
+
+// writeSeries is what is counted when a write to the store has ended.
+type writeSeries struct {
+	total    prometheus.Counter
+	duration prometheus.Observer
+}
+
+func (m *metrics) writeSeries(w written) writeSeries {
+	gr := w.id.GroupResource()
+	return writeSeries{
+		total:    m.storeTotal.WithLabelValues(w.operation, gr.Group, gr.Resource),
+		duration: m.storeTimes.WithLabelValues(w.operation, gr.Group, gr.Resource),
+	}
+}
+
+// stored counts a transaction of the store, which is named after its last key: what goes with it comes before.
+func (m *metrics) stored(writes []store.Write, failed bool, took time.Duration) {
 	if len(writes) == 0 {
 		return
 	}
-	w := &writes[len(writes)-1]
-	operation := "update"
+	last := &writes[len(writes)-1]
+	w := written{operation: "update"}
 	switch {
-	case w.Value == nil:
-		operation = "delete"
-	case w.Expect == 0:
-		operation = "create"
+	case last.Value == nil:
+		w.operation = "delete"
+	case last.Expect == 0:
+		w.operation = "create"
 	}
-	id, _, _ := strings.Cut(strings.TrimPrefix(w.Key, "/"), "/")
-	resource, group, _ := strings.Cut(id, ".")
-	m.store.WithLabelValues(operation, group, resource).Observe(took.Seconds())
-}
-
-// refuse counts a request that was not begun.
-func (m *metrics) refuse(x measured, code int) {
-	m.refused.WithLabelValues(x.verb, x.group, x.version, x.resource, x.subresource, x.scope, "apiserver", strconv.Itoa(code)).Inc()
-}
-
-// recorder is a ResponseWriter that remembers how the response began. It may be read while the response is written.
-type recorder struct {
-	http.ResponseWriter
-	status atomic.Int32
-	size   atomic.Int64 // bytes of the body
-	audit  *audited
-
-	bodyRead bool // the request's body, to its end
-}
-
-// begun takes the code with which the response begins.
-func (w *recorder) begun(code int) {
-	if w.status.CompareAndSwap(0, int32(code)) {
-		w.audit.begun(code)
+	id, _, _ := strings.Cut(strings.TrimPrefix(last.Key, "/"), "/")
+	w.id = kind.ID(id)
+	s := m.writes.of(w, m.writeSeries)
+	s.total.Inc()
+	s.duration.Observe(took.Seconds())
+	if failed {
+		gr := w.id.GroupResource()
+		m.storeErrors.WithLabelValues(w.operation, gr.Group, gr.Resource).Inc()
 	}
-}
-
-// WriteHeader implements http.ResponseWriter.
-func (w *recorder) WriteHeader(code int) {
-	if code >= 200 || code == http.StatusSwitchingProtocols {
-		w.begun(code)
-	}
-	w.ResponseWriter.WriteHeader(code)
-}
-
-// Write implements http.ResponseWriter.
-func (w *recorder) Write(data []byte) (int, error) {
-	w.begun(http.StatusOK)
-	n, err := w.ResponseWriter.Write(data)
-	w.size.Add(int64(n))
-	return n, err
-}
-
-// Unwrap lets http.ResponseController reach the connection.
-func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
-// Flush implements http.Flusher.
-func (w *recorder) Flush() { _ = http.NewResponseController(w.ResponseWriter).Flush() }
-
-// Hijack implements http.Hijacker; HTTP/2 connections cannot be hijacked and give an error.
-func (w *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	w.begun(http.StatusSwitchingProtocols)
-	return http.NewResponseController(w.ResponseWriter).Hijack()
-}
-
-// code returns the status code of the response; 200 if the handler wrote none, as package http has it.
-func (w *recorder) code() int {
-	if code := w.status.Load(); code != 0 {
-		return int(code)
-	}
-	return http.StatusOK
 }

@@ -2,6 +2,8 @@ package apiserver
 
 import (
 	"hash/fnv"
+	"strings"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
@@ -20,10 +22,12 @@ func (s *Server) charge(r request, verb string, obj, cur kind.Object) ([]store.W
 	if quotas == nil || r.kind.ID == kind.ResourceQuotas && verb == admit.Update {
 		return nil, nil
 	}
+	began := time.Now()
 	charged, err := admit.ChargeQuotas(&admit.Request{
 		User: r.user.Name, Groups: r.user.Groups, Kind: r.kind, Verb: verb, Namespace: r.key.Namespace, Name: r.key.Name,
 		Subresource: r.subresource, Object: obj, Old: cur,
 	}, s.cache.snapshot(), s.cfg.Now())
+	s.metrics.ruled(admittedBy{"ResourceQuota", admit.Validating, verb, err != nil}, time.Since(began))
 	if err != nil {
 		return nil, err
 	}
@@ -63,8 +67,4 @@ func (s *Server) quotaTurn(r request, verb string) (end func()) {
 }
 
 // isQuotaKey reports whether a key of the store is a resource quota's.
-func isQuotaKey(key string) bool {
-	prefix := storeKey(view.Key{Kind: kind.ResourceQuotas, Namespace: "x", Name: "x"})
-	prefix = prefix[:len(prefix)-len("x/x")]
-	return len(key) > len(prefix) && key[:len(prefix)] == prefix
-}
+func isQuotaKey(key string) bool { return strings.HasPrefix(key, storePrefix(kind.ResourceQuotas)) }

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"time"
 
-	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/validation"
@@ -15,7 +14,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
-	"sampan/apiserver/admit"
 	"sampan/apiserver/auth"
 	"sampan/kind"
 	"sampan/store"
@@ -104,46 +102,21 @@ func errUnknownKind(id kind.ID) error {
 	return apierrors.NewGenericServerResponse(http.StatusNotFound, "", id.GroupResource(), "", "", 0, true)
 }
 
-// admission runs the admission chain over one attempt to write.
-func (s *Server) admission(r request, verb string, obj, old kind.Object, snap *view.Snapshot) error {
-	err := s.cfg.Admission.Admit(&admit.Request{
-		User:        r.user.Name,
-		Groups:      r.user.Groups,
-		Kind:        r.kind,
-		Verb:        verb,
-		Namespace:   r.key.Namespace,
-		Name:        r.key.Name,
-		Subresource: r.subresource,
-		Object:      obj,
-		Old:         old,
-		Warn:        r.warn,
-		Annotate:    r.annotate,
-		May: func(verb, resource, namespace, name string) bool {
-			ok, _ := s.cfg.Authorizer(auth.Attributes{User: r.user, Verb: verb, Version: "v1", Resource: resource, Namespace: namespace, Name: name})
-			return ok
-		},
-	}, snap)
-	if err != nil || r.local || obj == nil || r.kind.GVK.Group != rbacv1.GroupName {
-		return err
-	}
-	return s.confirmNoEscalation(r, obj, old, snap)
-}
-
 // commit applies writes as one transaction and publishes them, so that a caller who is answered afterwards finds
 // them in every view. A *store.ConflictError comes back as it is, with the cache at least where the conflict
 // arose; every other error is ready for the user.
 func (s *Server) commit(ctx context.Context, writes ...store.Write) (revision int64, err error) {
 	began := time.Now()
 	revision, err = s.cfg.Store.Apply(ctx, writes...)
-	s.metrics.stored(writes, time.Since(began))
 	var conflict *store.ConflictError
+	s.metrics.stored(writes, err != nil && !errors.As(err, &conflict), time.Since(began))
 	switch {
 	case err == nil:
 		if err := s.cache.advance(ctx, revision); err != nil {
 			return 0, apierrors.NewInternalError(fmt.Errorf("committed at revision %d, but %w", revision, err))
 		}
 		return revision, nil
-	case errors.As(err, &conflict):
+	case conflict != nil:
 		if err := s.cache.advance(ctx, conflict.Current); err != nil {
 			return 0, apierrors.NewInternalError(err)
 		}

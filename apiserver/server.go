@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/version"
@@ -63,6 +64,9 @@ type Config struct {
 
 	// Audit is where requests over HTTP are written down; nil for nowhere.
 	Audit *audit.Log
+
+	// Metrics takes the server's metrics, and is what /metrics shows; nil is a registry of the server's own.
+	Metrics *prometheus.Registry
 
 	// Log is nil for silence.
 	Log     *slog.Logger
@@ -125,13 +129,16 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
+	if cfg.Metrics == nil {
+		cfg.Metrics = prometheus.NewRegistry()
+	}
 	if cfg.EncodedBytesMax == 0 {
 		cfg.EncodedBytesMax = 32 << 20
 	}
 	cfg.ServiceCIDR = cfg.ServiceCIDR.Masked()
 	cfg.Version = withDefaultVersion(cfg.Version)
 	s := &Server{cfg: cfg, forms: newEncodings(cfg.EncodedBytesMax), managers: newManagers(cfg.Kinds), unstored: unstoredKinds(cfg.Kinds)}
-	s.metrics, s.inFlight = newMetrics(s), newInFlight(cfg.MaxReadOnly, cfg.MaxMutating)
+	s.metrics, s.inFlight = newMetrics(s, cfg.Metrics), newInFlight(cfg.MaxReadOnly, cfg.MaxMutating)
 	c, err := newCache(context.Background(), cfg.Store, cfg.Kinds, cfg.Now, s.forms.forget)
 	if err != nil {
 		return nil, fmt.Errorf("fill the API server's cache from the store: %w", err)

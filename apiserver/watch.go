@@ -68,6 +68,13 @@ func (s *Server) watch(ctx context.Context, r request, opts watchOptions) (*watc
 	return w, nil
 }
 
+// lists reports whether the watch is still to send all objects, and a bookmark that says so: what a client uses in the
+// place of a list.
+func (w *watcher) lists() bool {
+	// Also where the state was not asked for by name, as upstream has it since v1.34.
+	return w.initial != nil && w.opts.bookmarks
+}
+
 // next returns the events since the last call, none if there are none yet. ok is false when the watch is over; the
 // last event says why then.
 func (w *watcher) next() (events []watchEvent, ok bool) {
@@ -76,12 +83,13 @@ func (w *watcher) next() (events []watchEvent, ok bool) {
 	}
 	s, r := w.server, w.request
 	if snap := w.initial; snap != nil {
+		lists := w.lists()
 		w.initial = nil
 		for obj := range w.opts.sel.objects(snap, r.kind, r.key.Namespace, "") {
 			events = append(events, watchEvent{typ: watch.Added, object: obj})
 		}
 		w.cursor = snap.Revision()
-		if w.opts.bookmarks { // also where the state was not asked for by name, as upstream has it since v1.34
+		if lists {
 			mark := w.bookmark()
 			mark.object.SetAnnotations(map[string]string{metav1.InitialEventsAnnotationKey: "true"})
 			events = append(events, mark)

@@ -83,6 +83,7 @@ func (x *exchange) sendEvents(ctx context.Context, w *watcher, f *framer) {
 	resource := x.req.kind.GroupResource().Resource
 	sent := x.server.metrics.watchEvents.WithLabelValues(gv.Group, gv.Version, resource)
 	sizes := x.server.metrics.watchSizes.WithLabelValues(gv.Group, gv.Version, resource)
+	lists := w.lists()
 	for {
 		events, ok := w.next()
 		sent.Add(float64(len(events)))
@@ -97,11 +98,12 @@ func (x *exchange) sendEvents(ctx context.Context, w *watcher, f *framer) {
 				return
 			}
 		}
-		if !f.flush() {
+		if !f.flush() || !ok {
 			return
 		}
-		if !ok {
-			return
+		if lists {
+			x.server.metrics.listed(x.measured(), time.Since(x.began))
+			lists = false
 		}
 		if !x.waitOrMark(ctx, w, f) {
 			return

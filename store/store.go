@@ -96,6 +96,9 @@ type Store interface {
 	// Revision returns the newest committed revision that Events show. An empty store has the revision that
 	// it begins with: 0, unless others share the counter.
 	Revision() int64
+	// Size returns how many bytes the store takes on its disks, the history and what is free in its files included; of
+	// a store in memory, how many its values take.
+	Size(ctx context.Context) (int64, error)
 	// Compact forgets the history before a revision: lists at, and events after, older revisions end in
 	// ErrCompacted.
 	Compact(ctx context.Context, revision int64) error

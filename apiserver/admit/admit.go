@@ -2,7 +2,7 @@
 // what a kind says of itself. It fills in what depends on other objects (the default storage class), and
 // refuses what the state of the cluster forbids (creating in a namespace that is going away).
 //
-// A [Chain] is a list of pure steps over a request and a snapshot of the cluster. The API server calls
+// A [Chain] is a list of pure rules over a request and a snapshot of the cluster. The API server calls
 // [Chain.Admit] once per attempt to write, after defaulting and before validation. On error nothing is
 // written; the error is a *errors.StatusError of k8s.io/apimachinery, ready to be sent to the user.
 //
@@ -66,13 +66,41 @@ func (r *Request) annotate(key, value string) {
 // Step is one admission rule. It may change req.Object, and refuses the request with a *errors.StatusError.
 type Step func(req *Request, snap *view.Snapshot) error
 
-// Chain is admission rules in order.
-type Chain []Step
+// Type is what a rule is for.
+type Type int
 
-// Admit runs the steps in order and returns the first error.
-func (c Chain) Admit(req *Request, snap *view.Snapshot) error {
-	for _, step := range c {
-		if err := step(req, snap); err != nil {
+// The types of rules.
+const (
+	Mutating   Type = iota // fills in what depends on the cluster, and may refuse
+	Validating             // only refuses
+)
+
+// String returns the type as upstream's metrics name it.
+func (t Type) String() string {
+	if t == Validating {
+		return "validate"
+	}
+	return "admit"
+}
+
+// Rule is a step under the name of upstream's admission plugin.
+type Rule struct {
+	Name string
+	Type Type
+	Step Step
+}
+
+// Chain is admission rules in order.
+type Chain []Rule
+
+// Admit runs the rules in order and returns the first error. ruled, which may be nil, hears of each that was run.
+func (c Chain) Admit(req *Request, snap *view.Snapshot, ruled func(rule *Rule, err error)) error {
+	for i := range c {
+		err := c[i].Step(req, snap)
+		if ruled != nil {
+			ruled(&c[i], err)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -96,22 +124,22 @@ func Default(cfg Config) Chain {
 		panic(fmt.Sprintf("the checks of Pod Security do not fit together: %v", err))
 	}
 	return Chain{
-		NamespaceLifecycle,
-		PodTopologyLabels,
-		LimitRangeDefaults,
-		ServiceAccount,
-		MountableSecrets,
-		NodeRestriction,
-		NodeTaint,
-		Priority,
-		TolerationSeconds(orDefault(cfg.NotReadySeconds), orDefault(cfg.UnreachableSeconds)),
-		DefaultStorageClass,
-		ClaimExpansion,
-		RuntimeClass,
-		CertificateSubject,
-		DefaultIngressClass,
-		LimitRange,
-		PodSecurity(checks),
+		{"NamespaceLifecycle", Mutating, NamespaceLifecycle},
+		{"PodTopologyLabels", Mutating, PodTopologyLabels},
+		{"LimitRanger", Mutating, LimitRangeDefaults},
+		{"ServiceAccount", Mutating, ServiceAccount},
+		{"ServiceAccount", Validating, MountableSecrets},
+		{"NodeRestriction", Mutating, NodeRestriction},
+		{"TaintNodesByCondition", Mutating, NodeTaint},
+		{"Priority", Mutating, Priority},
+		{"DefaultTolerationSeconds", Mutating, TolerationSeconds(orDefault(cfg.NotReadySeconds), orDefault(cfg.UnreachableSeconds))},
+		{"DefaultStorageClass", Mutating, DefaultStorageClass},
+		{"PersistentVolumeClaimResize", Validating, ClaimExpansion},
+		{"RuntimeClass", Mutating, RuntimeClass},
+		{"CertificateSubjectRestriction", Validating, CertificateSubject},
+		{"DefaultIngressClass", Mutating, DefaultIngressClass},
+		{"LimitRanger", Validating, LimitRange},
+		{"PodSecurity", Validating, PodSecurity(checks)},
 	}
 }
 

@@ -1,6 +1,7 @@
 package admit_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -244,7 +245,7 @@ func TestSubresourcesPassUntouched(t *testing.T) {
 	p := pod(nil)
 	req := request(admit.Update, p, pod(nil))
 	req.Subresource = "status"
-	refused(t, admit.Default(admit.Config{}).Admit(req, snap), 0, "")
+	refused(t, admit.Default(admit.Config{}).Admit(req, snap, nil), 0, "")
 	if d := cmp.Diff(pod(nil), p); d != "" {
 		t.Error(d)
 	}
@@ -252,7 +253,14 @@ func TestSubresourcesPassUntouched(t *testing.T) {
 
 func TestFirstRefusalEndsTheChain(t *testing.T) {
 	p := pod(func(p *corev1.Pod) { p.Namespace = "missing" })
-	refused(t, admit.Default(admit.Config{}).Admit(request(admit.Create, p, nil), cluster()), 404, `namespaces "missing" not found`)
+	var ruled []string
+	err := admit.Default(admit.Config{}).Admit(request(admit.Create, p, nil), cluster(), func(rule *admit.Rule, err error) {
+		ruled = append(ruled, fmt.Sprint(rule.Name, " ", rule.Type, " ", err != nil))
+	})
+	refused(t, err, 404, `namespaces "missing" not found`)
+	if d := cmp.Diff([]string{"NamespaceLifecycle admit true"}, ruled); d != "" {
+		t.Errorf("what was run: %s", d)
+	}
 	if p.Spec.ServiceAccountName != "" {
 		t.Error("a later step ran")
 	}

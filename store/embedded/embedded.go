@@ -43,6 +43,9 @@ package embedded
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
+	"os"
 	"sync"
 
 	bolt "go.etcd.io/bbolt"
@@ -126,6 +129,19 @@ func (s *Store) CatchUp(ctx context.Context) error { return ctx.Err() }
 
 // Revision implements store.Store.
 func (s *Store) Revision() int64 { return s.log.Revision() }
+
+// Size implements store.Store.
+func (s *Store) Size(ctx context.Context) (bytes int64, err error) {
+	for _, path := range []string{s.path, logPath(s.path)} {
+		switch info, err := os.Stat(path); {
+		case err == nil:
+			bytes += info.Size()
+		case !errors.Is(err, fs.ErrNotExist): // a store need not have a log
+			return 0, fmt.Errorf("size of the store: %w", err)
+		}
+	}
+	return bytes, ctx.Err()
+}
 
 // Close implements store.Store. Reads in flight are waited for too.
 func (s *Store) Close() error {

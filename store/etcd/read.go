@@ -37,6 +37,24 @@ func (s *Store) Get(ctx context.Context, key string) (store.Record, error) {
 	return store.Record{Key: key, Value: present(kv.Value), Revision: s.fromEtcd(kv.ModRevision)}, nil
 }
 
+// Size implements store.Store: what a member of the cluster has on its disk, for all its users.
+func (s *Store) Size(ctx context.Context) (int64, error) {
+	if err := s.open(ctx); err != nil {
+		return 0, err
+	}
+	limited, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	var failed error
+	for _, member := range s.client.Endpoints() {
+		status, err := s.client.Status(limited, member)
+		if err == nil {
+			return status.DbSize, nil
+		}
+		failed = err
+	}
+	return 0, s.failure(ctx, "ask for the size of the database", failed)
+}
+
 // List implements store.Store.
 func (s *Store) List(ctx context.Context, prefix string, opts store.ListOptions) (store.List, error) {
 	if err := s.open(ctx); err != nil {

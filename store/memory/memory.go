@@ -175,6 +175,22 @@ func (s *Store) CatchUp(ctx context.Context) error { return ctx.Err() }
 // Revision implements store.Store.
 func (s *Store) Revision() int64 { return s.log.Revision() }
 
+// Size implements store.Store.
+func (s *Store) Size(ctx context.Context) (bytes int64, err error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed {
+		return 0, store.ErrClosed
+	}
+	s.keys.Scan(func(_ string, versions []version) bool {
+		for _, v := range versions {
+			bytes += int64(len(v.value))
+		}
+		return true
+	})
+	return bytes, ctx.Err()
+}
+
 // Compact implements store.Store.
 func (s *Store) Compact(ctx context.Context, revision int64) error {
 	if err := ctx.Err(); err != nil {

@@ -37,6 +37,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		"EventsComeInOrderAndWhole":         testEvents,
 		"HintTravelsWithTheEvent":           testHint,
 		"WaitReturnsWhenThereIsMore":        testWait,
+		"SizeIsThatOfWhatIsStored":          testSize,
 		"CompactedHistoryIsAnError":         testCompact,
 		"CloseEndsEverything":               testClose,
 		"CancelledContextWritesNothing":     testCancelled,
@@ -362,6 +363,13 @@ func expired(t *testing.T) context.Context {
 	ctx, cancel := context.WithDeadline(t.Context(), time.Unix(0, 0))
 	t.Cleanup(cancel)
 	return ctx
+}
+
+func testSize(t *testing.T, s store.Store) {
+	apply(t, s, put("/pods/a/x", "value", 0))
+	if size, err := s.Size(t.Context()); err != nil || size < int64(len("value")) {
+		t.Errorf("size is %d, %v", size, err)
+	}
 }
 
 func testCompact(t *testing.T, s store.Store) {
