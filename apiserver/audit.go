@@ -100,11 +100,15 @@ func (x *exchange) auditRefused() {
 	}
 }
 
-// auditImpersonation writes down as whom the request acts.
-func (x *exchange) auditImpersonation(sender auth.User) {
-	if x.audit != nil && (x.user.Name != sender.Name || !slices.Equal(x.user.Groups, sender.Groups)) {
-		as := userInfo(x.user)
-		x.audit.event.ImpersonatedUser = &as
+// auditImpersonation writes down as whom the request acts, and by which verb of the newer ones it may.
+func (x *exchange) auditImpersonation(sender auth.User, constraint string) {
+	if x.audit == nil || x.user.Name == sender.Name && slices.Equal(x.user.Groups, sender.Groups) {
+		return
+	}
+	as := userInfo(x.user)
+	x.audit.event.ImpersonatedUser = &as
+	if constraint != "" {
+		x.audit.event.AuthenticationMetadata = &auditv1.AuthenticationMetadata{ImpersonationConstraint: constraint}
 	}
 }
 

@@ -424,7 +424,7 @@ func TestRolesDecideAndNobodyHandsOutWhatItLacks(t *testing.T) {
 	as.Impersonate = rest.ImpersonationConfig{UserName: "alice", Groups: []string{"ops"}}
 	asAlice := clientset(t, as)
 	_, err = asAlice.CoreV1().Pods("default").List(ctx, metav1.ListOptions{})
-	wantError(t, "impersonation", err, apierrors.IsForbidden, `users "alice" is forbidden: User "bob" cannot impersonate resource "users" in API group "" at the cluster scope`)
+	wantError(t, "impersonation", err, apierrors.IsForbidden, `pods is forbidden: User "bob" cannot impersonate-on:user-info:list resource "pods" in API group "" in the namespace "default"`)
 	adminCfg := g.certified(g.ca, "admin", "system:masters")
 	adminCfg.Impersonate = rest.ImpersonationConfig{UserName: "alice", UID: "7", Groups: []string{"devs"}, Extra: map[string][]string{"scopes": {"a", "b"}}}
 	r, err := clientset(t, adminCfg).AuthenticationV1().SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
@@ -581,6 +581,7 @@ func TestRequestsAreWrittenDown(t *testing.T) {
 	if got.Kind != "Event" || got.APIVersion != "audit.k8s.io/v1" || got.Level != auditv1.LevelMetadata || got.Stage != auditv1.StageResponseComplete ||
 		got.AuditID == "" || got.AuditID != events[0].AuditID || events[0].Stage != auditv1.StageRequestReceived ||
 		got.Verb != "get" || got.User.Username != "root" || got.ImpersonatedUser == nil || got.ImpersonatedUser.Username != "alice" ||
+		got.AuthenticationMetadata == nil || got.AuthenticationMetadata.ImpersonationConstraint != "impersonate:user-info" ||
 		got.ObjectRef == nil || got.ObjectRef.Resource != "configmaps" || got.ObjectRef.Namespace != "default" || got.ObjectRef.Name != "x" ||
 		got.ResponseStatus.Code != http.StatusForbidden || got.Annotations["authorization.k8s.io/decision"] != "forbid" || got.RequestURI != "/api/v1/namespaces/default/configmaps/x" || len(got.SourceIPs) != 1 {
 		t.Errorf("event %+v", got)

@@ -90,11 +90,12 @@ func (x *exchange) serve() {
 		return
 	}
 	x.auditReceived()
-	if x.user, err = s.impersonate(sender.user, r.Header); err != nil {
+	var constraint string
+	if x.user, constraint, err = s.impersonate(sender.user, r.Header, x.attributes(x.route.verb)); err != nil {
 		writeStatus(w, r, err)
 		return
 	}
-	x.auditImpersonation(sender.user)
+	x.auditImpersonation(sender.user, constraint)
 	dropImpersonation(r.Header)
 	if queryErr != nil {
 		writeStatus(w, r, apierrors.NewBadRequest(fmt.Sprintf("query: %v", queryErr)))
