@@ -224,7 +224,7 @@ func TestAuditLogTellsWhoWasRefused(t *testing.T) {
 		want   string // stage, code, user, impersonated
 	}{
 		{[]string{"Authorization", "Bearer nonsense"}, `ResponseStarted 401 "" Unauthorized`},
-		{[]string{"Impersonate-User", "eve"}, `RequestReceived 0 "system:anonymous" ; ResponseComplete 403 "system:anonymous" users "eve" is forbidden`},
+		{[]string{"Impersonate-User", "eve"}, `RequestReceived 0 "system:anonymous" ; ResponseComplete 403 "system:anonymous" nodes is forbidden: User "system:anonymous" cannot impersonate-on:user-info:list`},
 		{nil, `RequestReceived 0 "system:anonymous" ; ResponseComplete 403 "system:anonymous" nodes is forbidden`},
 	} {
 		ask(t, h, "GET", "/api/v1/nodes", "", test.header...)
