@@ -83,6 +83,10 @@ func (x *exchange) serve() {
 		sender, err = s.authenticate(r)
 		s.metrics.authenticated(sender.user, err, time.Since(began))
 	}
+	if r.ProtoMajor == 2 && (err != nil || sender.user.In(auth.GroupUnauthenticated)) {
+		// Whoever is nobody gets one request of a connection, as in upstream: HTTP/2 can be abused too cheaply.
+		w.Header().Set("Connection", "close")
+	}
 	x.beginAudit(sender)
 	if err != nil {
 		x.auditRefused()
