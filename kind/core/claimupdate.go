@@ -33,7 +33,7 @@ func validateClaimUpdate(c, old *corev1.PersistentVolumeClaim) field.ErrorList {
 	if bound && is.Resources.Requests != nil {
 		is.Resources.Requests[corev1.ResourceStorage] = oldSize
 	}
-	if bound && is.VolumeAttributesClassName != nil {
+	if bound {
 		is.VolumeAttributesClassName = was.VolumeAttributesClassName
 	}
 	if !equality.Semantic.DeepEqual(is, was) {
@@ -43,15 +43,23 @@ func validateClaimUpdate(c, old *corev1.PersistentVolumeClaim) field.ErrorList {
 		errs = append(errs, field.Forbidden(path.Child("resources", "requests", "storage"), "field can not be less than status.capacity"))
 	}
 	errs = append(errs, apivalidation.ValidateImmutableField(c.Spec.VolumeMode, old.Spec.VolumeMode, field.NewPath("volumeMode"))...) // upstream's path
-	if old.Spec.VolumeAttributesClassName != nil {
-		switch p := path.Child("volumeAttributesClassName"); {
-		case c.Spec.VolumeAttributesClassName == nil:
-			errs = append(errs, field.Forbidden(p, "update from non-nil value to nil is forbidden"))
-		case *c.Spec.VolumeAttributesClassName == "" && *old.Spec.VolumeAttributesClassName != "":
-			errs = append(errs, field.Forbidden(p, "update from non-nil value to an empty string is forbidden"))
-		}
+	return append(errs, validateAttributesRemoved(c, old, path.Child("volumeAttributesClassName"))...)
+}
+
+// validateAttributesRemoved lets a claim take back the class of its volume's attributes as long as the volume has none
+// (KEP-3751): what was set cannot be unset.
+func validateAttributesRemoved(c, old *corev1.PersistentVolumeClaim, path *field.Path) field.ErrorList {
+	const why = " is forbidden when status.currentVolumeAttributesClassName is not nil"
+	is := c.Spec.VolumeAttributesClassName
+	switch {
+	case old.Status.CurrentVolumeAttributesClassName == nil, equalTo(is, old.Spec.VolumeAttributesClassName):
+		return nil
+	case is == nil:
+		return field.ErrorList{field.Forbidden(path, "update to nil"+why)}
+	case *is == "":
+		return field.ErrorList{field.Forbidden(path, "update to empty string"+why)}
 	}
-	return errs
+	return nil
 }
 
 // classUpgrade says whether a claim that had no class may be given the new one: the class that its annotation named
@@ -79,7 +87,7 @@ func validateClaimStatus(c, _ *corev1.PersistentVolumeClaim) field.ErrorList {
 	for _, name := range sortedNames(c.Status.Capacity) {
 		errs = append(errs, validAmount(c.Status.Capacity[name], status.Child("capacity").Key(string(name)))...)
 	}
-	path := status.Child("allocatedResourceStatus") // upstream's name of it
+	path := status.Child("allocatedResourceStatuses")
 	states := []corev1.ClaimResourceStatus{corev1.PersistentVolumeClaimControllerResizeInProgress, corev1.PersistentVolumeClaimControllerResizeInfeasible,
 		corev1.PersistentVolumeClaimNodeResizeInProgress, corev1.PersistentVolumeClaimNodeResizeInfeasible, corev1.PersistentVolumeClaimNodeResizePending}
 	for _, name := range slices.Sorted(maps.Keys(c.Status.AllocatedResourceStatuses)) {

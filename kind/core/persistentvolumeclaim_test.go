@@ -58,8 +58,17 @@ func TestClaimUpdateRules(t *testing.T) {
 		{"shrunk", `{spec: {resources: {requests: {storage: 1Gi}}}}`, []string{small}},
 		{"class", `{spec: {storageClassName: slow}}`, []string{closed}},
 		{"attributes", `{spec: {volumeAttributesClassName: b}}`, nil},
-		{"no attributes", `{spec: {volumeAttributesClassName: null}}`, []string{closed, `spec.volumeAttributesClassName: Forbidden: update from non-nil value to nil is forbidden`}},
-		{"empty attributes", `{spec: {volumeAttributesClassName: ""}}`, []string{`spec.volumeAttributesClassName: Forbidden: update from non-nil value to an empty string is forbidden`}},
+		{"attributes taken back before the volume has them", `{spec: {volumeAttributesClassName: null}}`, nil},
+		{"attributes emptied before the volume has them", `{spec: {volumeAttributesClassName: ""}}`, nil},
+	})
+	checkUpdateRules(t, k, claim, `{"spec": {"volumeName": "v", "volumeAttributesClassName": "a"}, "status": {"phase": "Bound", "currentVolumeAttributesClassName": "a"}}`, []rule{
+		{"same attributes", `{metadata: {labels: {a: b}}}`, nil},
+		{"other attributes", `{spec: {volumeAttributesClassName: b}}`, nil},
+		{"no attributes", `{spec: {volumeAttributesClassName: null}}`, []string{`spec.volumeAttributesClassName: Forbidden: update to nil is forbidden when status.currentVolumeAttributesClassName is not nil`}},
+		{"empty attributes", `{spec: {volumeAttributesClassName: ""}}`, []string{`spec.volumeAttributesClassName: Forbidden: update to empty string is forbidden when status.currentVolumeAttributesClassName is not nil`}},
+	})
+	checkUpdateRules(t, k, claim, `{"spec": {"volumeName": "v"}, "status": {"phase": "Bound", "currentVolumeAttributesClassName": "a"}}`, []rule{
+		{"attributes that are gone already", `{metadata: {labels: {a: b}}}`, nil},
 	})
 	checkUpdateRules(t, k, claim, `{"spec": {"storageClassName": null}}`, []rule{
 		{"default class", `{spec: {storageClassName: slow}}`, nil},
@@ -76,9 +85,9 @@ func TestClaimStatusRules(t *testing.T) {
 	checkStatusRules(t, core.PersistentVolumeClaim(), claim, []rule{
 		{"good", `{status: {capacity: {storage: 1Gi}, allocatedResources: {storage: 2Gi, example.com/iops: 5}, allocatedResourceStatuses: {storage: NodeResizePending}}}`, nil},
 		{"capacity", `{status: {capacity: {storage: -1}}}`, []string{`status.capacity[storage]: Invalid value: -1: must be a valid resource quantity`}},
-		{"state", `{status: {allocatedResourceStatuses: {storage: Odd}}}`, []string{`status.allocatedResourceStatus: Unsupported value: "storage"` + states}},
-		{"state of another", `{status: {allocatedResourceStatuses: {cpu: NodeResizePending}}}`, []string{`status.allocatedResourceStatus: Unsupported value: "cpu": supported values: "storage"`}},
-		{"state of no name", `{status: {allocatedResourceStatuses: {"a b": NodeResizePending}}}`, []string{`status.allocatedResourceStatus: Invalid value: "a b": name part must consist of`}},
+		{"state", `{status: {allocatedResourceStatuses: {storage: Odd}}}`, []string{`status.allocatedResourceStatuses: Unsupported value: "storage"` + states}},
+		{"state of another", `{status: {allocatedResourceStatuses: {cpu: NodeResizePending}}}`, []string{`status.allocatedResourceStatuses: Unsupported value: "cpu": supported values: "storage"`}},
+		{"state of no name", `{status: {allocatedResourceStatuses: {"a b": NodeResizePending}}}`, []string{`status.allocatedResourceStatuses: Invalid value: "a b": name part must consist of`}},
 		{"given another", `{status: {allocatedResources: {kubernetes.io/x: 1}}}`, []string{`status.allocatedResources: Unsupported value: "kubernetes.io/x": supported values: "storage"`}},
 		{"given less than nothing", `{status: {allocatedResources: {storage: -1}}}`, []string{`status.allocatedResources[storage]: Invalid value: -1: must be a valid resource quantity`}},
 	})
