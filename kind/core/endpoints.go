@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	netutils "k8s.io/utils/net"
 
 	"sampan/kind"
 )
@@ -82,9 +83,7 @@ func validateEndpoints(e *corev1.Endpoints) field.ErrorList {
 
 func validateAddress(a corev1.EndpointAddress, path *field.Path) field.ErrorList {
 	errs := validation.IsValidIPForLegacyField(path.Child("ip"), a.IP, true, nil)
-	if len(errs) == 0 {
-		errs = PublicAddress(path.Child("ip"), a.IP)
-	}
+	errs = append(errs, PublicAddress(path.Child("ip"), a.IP)...)
 	if a.Hostname != "" {
 		errs = append(errs, dnsLabel(path.Child("hostname"), a.Hostname)...)
 	}
@@ -112,10 +111,10 @@ func endpointsWarnings(e *corev1.Endpoints) []string {
 // PublicAddress refuses addresses that mean another machine on every machine, so that an endpoint cannot be
 // used to reach services of the node itself.
 func PublicAddress(path *field.Path, text string) field.ErrorList {
-	ip := net.ParseIP(text)
+	ip := netutils.ParseIPSloppy(text)
 	switch {
 	case ip == nil:
-		return nil
+		return field.ErrorList{field.Invalid(path, text, "must be a valid IP address")}
 	case ip.IsUnspecified():
 		return field.ErrorList{field.Invalid(path, text, fmt.Sprintf("may not be unspecified (%v)", text))}
 	case ip.IsLoopback():

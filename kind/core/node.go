@@ -27,7 +27,9 @@ func Node() *kind.Kind {
 		// A node may be created with its status: its agent registers it in one request. Configuration from a ConfigMap is
 		// a feature that was removed; what a node says of preemption for a resize is one that is off
 		// (InPlacePodVerticalScalingSchedulerPreemption, KEP-5836).
-		PrepareCreate: func(n *corev1.Node) { n.Spec.ConfigSource, n.Spec.PodPreemptionPolicy = nil, nil },
+		PrepareCreate: func(n *corev1.Node) {
+			n.Spec.ConfigSource, n.Status.Config, n.Spec.PodPreemptionPolicy = nil, nil, nil
+		},
 		PrepareUpdate: func(n, old *corev1.Node) {
 			n.Status = *old.Status.DeepCopy()
 			if old.Spec.ConfigSource == nil {
@@ -51,7 +53,7 @@ func Node() *kind.Kind {
 			}
 		},
 		ValidateStatus: func(n, old *corev1.Node) field.ErrorList {
-			return append(validateNodeResources(n), validateNodeUpdate(n, old)...)
+			return append(validateNodeReport(n), validateNodeUpdate(n, old)...)
 		},
 
 		Columns: []metav1.TableColumnDefinition{

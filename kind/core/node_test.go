@@ -18,7 +18,7 @@ func TestNodeRules(t *testing.T) {
 		{"taint without effect", `{spec: {taints: [{key: a}]}}`, []string{`metadata.taints[0].effect: Required value`}},
 		{"both families", `{spec: {podCIDRs: [10.1.0.0/24, "fd00::/64"]}}`, nil},
 		{"network", `{spec: {podCIDRs: [10.1.0.0/33]}}`, []string{`spec.podCIDRs[0]: Invalid value: "10.1.0.0/33": must be a valid CIDR value`}},
-		{"one network twice", `{spec: {podCIDRs: [10.1.0.0/24, 10.1.0.0/24]}}`, []string{`spec.podCIDRs[1]: Duplicate value: "10.1.0.0/24"`, `spec.podCIDRs: Invalid value: ["10.1.0.0/24","10.1.0.0/24"]: may specify no more than one CIDR for each IP family`}},
+		{"one network twice", `{spec: {podCIDRs: [10.1.0.0/24, 10.1.0.0/24]}}`, []string{`spec.podCIDRs: Invalid value: ["10.1.0.0/24","10.1.0.0/24"]: may specify no more than one CIDR for each IP family`}},
 		{"capacity below zero", `{status: {capacity: {cpu: -1}, allocatable: {cpu: 1}}}`, []string{`status.capacity.cpu: Invalid value: "-1": must be greater than or equal to 0`}},
 		{"half a device", `{status: {allocatable: {example.com/gpu: 500m}}}`, []string{`status.allocatable.example.com/gpu: Invalid value: "500m": must be an integer`}},
 		{"no swap", `{status: {nodeInfo: {swap: {capacity: 0}}}}`, []string{`metadata.nodeSwapStatus.capacity: Invalid value: 0: must be greater than zero`}},
@@ -26,8 +26,20 @@ func TestNodeRules(t *testing.T) {
 		{"features out of order", `{status: {declaredFeatures: [B, A]}}`, []string{`status.declaredFeatures[1]: Invalid value: "A": list must be sorted alphabetically`}},
 		{"feature twice", `{status: {declaredFeatures: [A, A]}}`, []string{`status.declaredFeatures[1]: Duplicate value: "A"`}},
 		{"feature name", `{status: {declaredFeatures: [a]}}`, []string{`status.declaredFeatures[0]: Invalid value: "a": invalid feature name "a": must start with an UpperCamelCase segment`}},
-		{"configuration from a ConfigMap is dropped", `{spec: {configSource: {}}}`, nil},
+		{"configuration from a ConfigMap is dropped", `{spec: {configSource: {}}, status: {config: {active: {}}}}`, nil},
+		{"taints of old", `{metadata: {annotations: {scheduler.alpha.kubernetes.io/taints: '[{"key": "a", "effect": "NoSchedule"}]'}}}`, nil},
+		{"taints of old that are none", `{metadata: {annotations: {scheduler.alpha.kubernetes.io/taints: "{"}}}`, []string{`metadata.annotations: Invalid value: "scheduler.alpha.kubernetes.io/taints": unexpected end of JSON input`}},
+		{"taint of old without effect", `{metadata: {annotations: {scheduler.alpha.kubernetes.io/taints: '[{"key": "a"}]'}}}`, []string{`metadata.annotations.scheduler.alpha.kubernetes.io/taints[0].effect: Required value`}},
+		{"controller to avoid", avoiding(`{"podController": {"kind": "ReplicaSet", "controller": true}}`), nil},
+		{"nobody to avoid", avoiding(`{}`), []string{`metadata.annotations.scheduler.alpha.kubernetes.io/preferAvoidPods[0].PodSignature: Required value`}},
+		{"owner to avoid", avoiding(`{"podController": {"kind": "ReplicaSet", "controller": false}}`), []string{
+			`metadata.annotations.scheduler.alpha.kubernetes.io/preferAvoidPods[0].PodSignature.PodController.Controller: Invalid value: false: must point to a controller`}},
+		{"what to avoid in no JSON", `{metadata: {annotations: {scheduler.alpha.kubernetes.io/preferAvoidPods: "["}}}`, []string{`metadata.annotations.AvoidPods: Invalid value: "scheduler.alpha.kubernetes.io/preferAvoidPods": unexpected end of JSON input`}},
 	})
+}
+
+func avoiding(signature string) string {
+	return `{metadata: {annotations: {scheduler.alpha.kubernetes.io/preferAvoidPods: '{"preferAvoidPods": [{"podSignature": ` + signature + `}]}'}}}`
 }
 
 func TestNodeUpdateRules(t *testing.T) {
@@ -42,7 +54,7 @@ func TestNodeUpdateRules(t *testing.T) {
 		{"configuration without a place", `{spec: {configSource: {configMap: null}}}`, []string{`spec.configSource: Invalid value: {}: exactly one reference subfield must be non-nil`}},
 		{"configuration of a version", `{spec: {configSource: {configMap: {uid: u, resourceVersion: "1"}}}}`,
 			[]string{`spec.configSource.configMap.uid: Forbidden: uid must not be set in spec`, `spec.configSource.configMap.resourceVersion: Forbidden: resourceVersion must not be set in spec`}},
-		{"configuration without names", `{spec: {configSource: {configMap: {namespace: null, name: A, kubeletConfigKey: "a b"}}}}`, []string{`spec.configSource.configMap.namespace: Required value: namespace must be set`,
+		{"configuration without names", `{spec: {configSource: {configMap: {namespace: null, name: A, kubeletConfigKey: "a b"}}}}`, []string{`spec.configSource.configMap.namespace: Required value`,
 			`spec.configSource.configMap.name: Invalid value: "A": a lowercase RFC 1123 subdomain must consist of`, `spec.configSource.configMap.kubeletConfigKey: Invalid value: "a b": a valid config key must consist of`}},
 	})
 }
@@ -53,6 +65,8 @@ func TestNodeStatusRules(t *testing.T) {
 		{"address twice", `{status: {addresses: [{type: Hostname, address: a}, {type: Hostname, address: a}]}}`, []string{`status.addresses[1]: Duplicate value: {"type":"Hostname","address":"a"}`}},
 		{"capacity", `{status: {capacity: {memory: -1}}}`, []string{`status.capacity.memory: Invalid value: "-1": must be greater than or equal to 0`}},
 		{"configuration is dropped", `{status: {config: {active: {}}}}`, nil},
+		{"features out of order", `{status: {declaredFeatures: [B, A]}}`, []string{`status.declaredFeatures[1]: Invalid value: "A": list must be sorted alphabetically`}},
+		{"taints of old", `{metadata: {annotations: {scheduler.alpha.kubernetes.io/taints: "{"}}}`, []string{`metadata.annotations: Invalid value: "scheduler.alpha.kubernetes.io/taints": unexpected end of JSON input`}},
 	})
 }
 

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,28 +17,63 @@ import (
 func validateNode(n *corev1.Node) field.ErrorList {
 	meta := field.NewPath("metadata")
 	errs := validateTaints(n.Spec.Taints, meta.Child("taints")) // upstream's path
-	errs = append(errs, validateNodeResources(n)...)
+	errs = append(errs, validateNodeReport(n)...)
 	if s := n.Status.NodeInfo.Swap; s != nil && s.Capacity != nil && *s.Capacity <= 0 {
 		errs = append(errs, field.Invalid(meta.Child("nodeSwapStatus", "capacity"), *s.Capacity, "must be greater than zero"))
 	}
-	errs = append(errs, validateDeclaredFeatures(n.Status.DeclaredFeatures, field.NewPath("status", "declaredFeatures"))...)
 	return append(errs, validatePodCIDRs(n.Spec.PodCIDRs, field.NewPath("spec", "podCIDRs"))...)
 }
 
 func validatePodCIDRs(cidrs []string, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	families, seen := sets.New[corev1.IPFamily](), sets.New[string]()
+	families := sets.New[corev1.IPFamily]()
 	for i, cidr := range cidrs {
 		errs = append(errs, validation.IsValidCIDRForLegacyField(path.Index(i), cidr, true, nil)...)
 		address, _, _ := strings.Cut(cidr, "/")
 		families.Insert(familyOf(address))
-		if seen.Has(cidr) {
-			errs = append(errs, field.Duplicate(path.Index(i), cidr))
-		}
-		seen.Insert(cidr)
 	}
 	if len(cidrs) > 1 && families.Len() != len(cidrs) {
 		errs = append(errs, field.Invalid(path, cidrs, "may specify no more than one CIDR for each IP family"))
+	}
+	return errs
+}
+
+// validateNodeReport checks what a node's agent may write together with the node's status.
+func validateNodeReport(n *corev1.Node) field.ErrorList {
+	errs := validateNodeAnnotations(n.Annotations, field.NewPath("metadata", "annotations"))
+	errs = append(errs, validateNodeResources(n)...)
+	return append(errs, validateDeclaredFeatures(n.Status.DeclaredFeatures, field.NewPath("status", "declaredFeatures"))...)
+}
+
+// validateNodeAnnotations checks the annotations in which taints, and the controllers to avoid, were written before
+// there were fields for them.
+func validateNodeAnnotations(annotations map[string]string, path *field.Path) field.ErrorList {
+	const taintsAnnotation = "scheduler.alpha.kubernetes.io/taints"
+	var errs field.ErrorList
+	if text := annotations[taintsAnnotation]; text != "" {
+		var taints []corev1.Taint
+		if err := json.Unmarshal([]byte(text), &taints); err != nil {
+			errs = append(errs, field.Invalid(path, taintsAnnotation, err.Error()))
+		} else {
+			errs = append(errs, validateTaints(taints, path.Child(taintsAnnotation))...)
+		}
+	}
+	text := annotations[corev1.PreferAvoidPodsAnnotationKey]
+	if text == "" {
+		return errs
+	}
+	var avoid corev1.AvoidPods
+	if err := json.Unmarshal([]byte(text), &avoid); err != nil {
+		return append(errs, field.Invalid(path.Child("AvoidPods"), corev1.PreferAvoidPodsAnnotationKey, err.Error()))
+	}
+	for i, entry := range avoid.PreferAvoidPods {
+		p := path.Child(corev1.PreferAvoidPodsAnnotationKey).Index(i).Child("PodSignature")
+		switch owner := entry.PodSignature.PodController; {
+		case owner == nil:
+			errs = append(errs, field.Required(p, ""))
+		case !isTrue(owner.Controller):
+			errs = append(errs, field.Invalid(p.Child("PodController", "Controller"), false, "must point to a controller"))
+		}
 	}
 	return errs
 }
@@ -163,7 +199,7 @@ func validateConfigSource(s *corev1.NodeConfigSource, exact bool, path *field.Pa
 	for _, f := range []struct{ name, value string }{{"uid", string(c.UID)}, {"resourceVersion", c.ResourceVersion}} {
 		switch {
 		case exact && f.value == "":
-			errs = append(errs, field.Required(p.Child(f.name), f.name+" must be set in status"))
+			errs = append(errs, field.Required(p.Child(f.name), ""))
 		case !exact && f.value != "":
 			errs = append(errs, field.Forbidden(p.Child(f.name), f.name+" must not be set in spec"))
 		}
@@ -177,7 +213,7 @@ func validateConfigSource(s *corev1.NodeConfigSource, exact bool, path *field.Pa
 		{"kubeletConfigKey", c.KubeletConfigKey, validation.IsConfigMapKey},
 	} {
 		if f.value == "" {
-			errs = append(errs, field.Required(p.Child(f.name), f.name+" must be set"))
+			errs = append(errs, field.Required(p.Child(f.name), ""))
 			continue
 		}
 		errs = append(errs, invalids(p.Child(f.name), f.value, f.check(f.value))...)
