@@ -2,11 +2,9 @@ package core
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/validate/content"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metavalidation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
@@ -15,8 +13,14 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// ValidateTolerations checks the tolerations of a pod, or of what makes pods.
+// ValidateTolerations checks the tolerations that something other than a pod gives to pods.
 func ValidateTolerations(list []corev1.Toleration, path *field.Path) field.ErrorList {
+	return append(validateTolerations(list, path), refuseComparing(list, path)...)
+}
+
+// validateTolerations checks the tolerations of a pod, or of what makes pods, but for those that compare numbers:
+// whether there may be any depends on what was there before (see [validateGated]).
+func validateTolerations(list []corev1.Toleration, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for i := range list {
 		t, p := &list[i], path.Index(i)
@@ -39,10 +43,6 @@ func ValidateTolerations(list []corev1.Toleration, path *field.Path) field.Error
 				errs = append(errs, field.Invalid(p.Child("operator"), t.Value, "value must be empty when `operator` is 'Exists'"))
 			}
 		case corev1.TolerationOpLt, corev1.TolerationOpGt:
-			errs = append(errs, invalids(p.Child("value"), t.Value, content.IsDecimalInteger(t.Value))...)
-			if _, err := strconv.ParseInt(t.Value, 10, 64); err != nil {
-				errs = append(errs, field.Invalid(p.Child("value"), t.Value, err.Error()))
-			}
 		default:
 			errs = append(errs, supported(p.Child("operator"), t.Operator, corev1.TolerationOpEqual, corev1.TolerationOpExists)...)
 		}
@@ -81,7 +81,7 @@ func validatePodPlacement(spec *corev1.PodSpec, path *field.Path) field.ErrorLis
 		errs = append(errs, validateTopologySpread(spec.TopologySpreadConstraints, path.Child("topologySpreadConstraints"))...)
 	}
 	if len(spec.Tolerations) > 0 {
-		errs = append(errs, ValidateTolerations(spec.Tolerations, path.Child("tolerations"))...)
+		errs = append(errs, validateTolerations(spec.Tolerations, path.Child("tolerations"))...)
 	}
 	return errs
 }

@@ -1,7 +1,10 @@
 package core
 
 import (
+	"strconv"
+
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/validate/content"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"sampan/kind"
@@ -231,17 +234,42 @@ func nodeResourceClaims(g *gate, status *corev1.PodStatus) {
 // volumeHealth is the field of CSIVolumeHealth (KEP-1432).
 func volumeHealth(g *gate, status *corev1.PodStatus) { visitList(g, &status.VolumeHealth) }
 
-// validateGated refuses tolerations that compare numbers, which are of TaintTolerationComparisonOperators (KEP-5471),
-// where old has none.
+// validateGated checks tolerations that compare numbers, which are of TaintTolerationComparisonOperators (KEP-5471). There
+// may be some where old has some.
 func validateGated(spec, old *corev1.PodSpec, path *field.Path) field.ErrorList {
-	if spec == nil || comparing(old) {
+	switch p := path.Child("tolerations"); {
+	case spec == nil:
 		return nil
+	case comparing(old):
+		return validateComparing(spec.Tolerations, p)
+	default:
+		return refuseComparing(spec.Tolerations, p)
 	}
+}
+
+func validateComparing(list []corev1.Toleration, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	for i := range spec.Tolerations {
-		if t := &spec.Tolerations[i]; compares(t.Operator) {
-			errs = append(errs, supported(path.Child("tolerations").Index(i).Child("operator"), t.Operator,
-				corev1.TolerationOpEqual, corev1.TolerationOpExists)...)
+	for i := range list {
+		t := &list[i]
+		if !compares(t.Operator) {
+			continue
+		}
+		p := path.Index(i).Child("value")
+		errs = append(errs, invalids(p, t.Value, content.IsDecimalInteger(t.Value))...)
+		if _, err := strconv.ParseInt(t.Value, 10, 64); err != nil {
+			errs = append(errs, field.Invalid(p, t.Value, err.Error()))
+		}
+	}
+	return errs
+}
+
+// refuseComparing names the operators that it refuses as upstream does: among those that are good.
+func refuseComparing(list []corev1.Toleration, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for i := range list {
+		if op := list[i].Operator; compares(op) {
+			errs = append(errs, field.NotSupported(path.Index(i).Child("operator"), op,
+				[]corev1.TolerationOperator{corev1.TolerationOpEqual, corev1.TolerationOpExists, corev1.TolerationOpLt, corev1.TolerationOpGt}))
 		}
 	}
 	return errs

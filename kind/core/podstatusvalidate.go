@@ -13,6 +13,7 @@ func validatePodStatus(pod, old *corev1.Pod) field.ErrorList {
 	path := field.NewPath("status")
 	status, was := &pod.Status, &old.Status
 	errs := validateAnnotationUpdate(pod.Annotations, old.Annotations)
+	errs = append(errs, newErrors(pod, old, validateOwnAnnotations)...)
 	errs = append(errs, validatePodConditions(status.Conditions, path.Child("conditions"))...)
 	if n := status.NominatedNodeName; n != was.NominatedNodeName && n != "" {
 		errs = append(errs, subdomainIn(path, "nominatedNodeName", n)...)

@@ -20,12 +20,17 @@ const podUpdateForbidden = "pod updates may not change fields other than " +
 // validateChangedPod checks a pod as a whole after a change. What was wrong with it before may stay: rules get
 // stricter, and an object that is stored must not become one that nobody can change.
 func validateChangedPod(pod, old *corev1.Pod) field.ErrorList {
-	errs := validateWholePod(pod)
+	return newErrors(pod, old, validateWholePod)
+}
+
+// newErrors returns what is wrong with pod that was not wrong with old.
+func newErrors(pod, old *corev1.Pod, validate func(*corev1.Pod) field.ErrorList) field.ErrorList {
+	errs := validate(pod)
 	if len(errs) == 0 {
 		return nil
 	}
 	known := sets.New[string]()
-	for _, err := range validateWholePod(old) {
+	for _, err := range validate(old) {
 		known.Insert(err.Error())
 	}
 	var fresh field.ErrorList

@@ -258,6 +258,7 @@ func TestPodStatus(t *testing.T) {
 			`resourceClaimName: Invalid value: "z": no mapping found in pod reference`, `mapping[0].name: Invalid value: "gpu": must be a node allocatable resource name`, `mapping[0].quantity: Invalid value: "-1": must be non-negative`,
 			`overhead[0]: Invalid value: "": at least one of perPod or perContainer must be set`, `overhead[1].perPod: Invalid value: "-1": must be non-negative`)},
 		{"annotations", `{metadata: {annotations: {kubernetes.io/config.mirror: x}}, spec: {nodeName: n1}}`, `{metadata: {annotations: null}}`, []string{`metadata.annotations[kubernetes.io/config.mirror]: Forbidden: may not remove or update mirror pod annotation`}},
+		{"what annotations say", `{}`, `{metadata: {annotations: {controller.kubernetes.io/pod-deletion-cost: x}}}`, []string{`metadata.annotations[controller.kubernetes.io/pod-deletion-cost]: Invalid value: "x": must be a 32bit integer`}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			k := core.Pod()

@@ -59,11 +59,15 @@ func validatePod(pod *corev1.Pod) field.ErrorList {
 	return append(errs, validateProfilesMatch(pod.Annotations, &pod.Spec, path)...)
 }
 
+func validateOwnAnnotations(pod *corev1.Pod) field.ErrorList {
+	return validatePodAnnotations(pod.Annotations, &pod.Spec, field.NewPath("metadata", "annotations"))
+}
+
 // validateWholePod checks what holds for a pod at any time: its spec, the annotations that the API knows, and what a
 // template need not keep.
 func validateWholePod(pod *corev1.Pod) field.ErrorList {
 	path := field.NewPath("spec")
-	errs := validatePodAnnotations(pod.Annotations, &pod.Spec, field.NewPath("metadata", "annotations"))
+	errs := validateOwnAnnotations(pod)
 	errs = append(errs, validatePodSpec(&pod.Spec, &pod.ObjectMeta, path)...)
 	if pod.Spec.ServiceAccountName == "" {
 		for i := range pod.Spec.Volumes {

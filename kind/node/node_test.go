@@ -21,6 +21,8 @@ func TestRuntimeClasses(t *testing.T) {
 		{`{handler: kata, overhead: {podFixed: {memory: -1}}}`, []string{`overhead.limits[memory]: Invalid value: "-1"`}},
 		{`{handler: kata, scheduling: {nodeSelector: {-: b}, tolerations: [{operator: Exists}, {operator: Exists}]}}`, []string{
 			`scheduling.nodeSelector: Invalid value: "-"`, `scheduling.tolerations[1]: Duplicate value`}},
+		{`{handler: kata, scheduling: {tolerations: [{key: a, operator: Gt, value: "5"}]}}`, []string{
+			`scheduling.tolerations[0].operator: Unsupported value: "Gt": supported values: "Equal", "Exists", "Lt", "Gt"`}},
 	} {
 		t.Run(c.manifest, func(t *testing.T) { kindtest.Check(t, kindtest.Create(t, k, c.manifest), c.want...) })
 	}

@@ -146,7 +146,7 @@ func TestNumbersInTolerations(t *testing.T) {
 			created, plain := merged(t, k, kindtest.Minimal(k), patch), stored(k)
 			with := merged(t, k, plain, patch)
 			path := strings.NewReplacer("{", "", "}", "", ": ", ".", "%", "").Replace(outer) + "tolerations[0].operator"
-			want := path + `: Unsupported value: "Gt": supported values: "Equal", "Exists"`
+			want := path + `: Unsupported value: "Gt": supported values: "Equal", "Exists", "Lt", "Gt"`
 
 			k.PrepareCreate(created)
 			kindtest.Check(t, k.Validate(created), want)
@@ -154,6 +154,13 @@ func TestNumbersInTolerations(t *testing.T) {
 				t.Errorf("a change is refused with %v, want %s", errs, want)
 			}
 			kindtest.Check(t, k.ValidateUpdate(with, with))
+
+			// What may be there is checked.
+			bad := merged(t, k, plain, strings.Replace(outer, "%", strings.Replace(spec, `"5"`, `"05"`, 1), 1))
+			want = strings.TrimSuffix(path, "operator") + `value: Invalid value: "05": `
+			if errs := k.ValidateUpdate(bad, with).ToAggregate(); errs == nil || !strings.Contains(errs.Error(), want) {
+				t.Errorf("a change to a bad number is refused with %v, want %s", errs, want)
+			}
 		})
 	}
 }
