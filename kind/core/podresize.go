@@ -25,9 +25,7 @@ func resizePart() kind.TypedPart[*corev1.Pod] {
 			restore(pod, old)
 			takeResources(pod.Spec.Containers, wanted.Containers)
 			takeResources(pod.Spec.InitContainers, wanted.InitContainers)
-			if wanted.Resources != nil {
-				pod.Spec.Resources = wanted.Resources
-			}
+			pod.Spec.Resources = wanted.Resources
 		},
 		Validate: validateResize,
 	}
@@ -72,9 +70,7 @@ func validateResize(pod, old *corev1.Pod) field.ErrorList {
 
 	// The lists of resources may not get shorter: a container that runs without a limit cannot be given none.
 	for i := range pod.Spec.InitContainers {
-		if c := &pod.Spec.InitContainers[i]; roleOf(c, true) == sidecarContainer {
-			errs = append(errs, nothingRemoved(&c.Resources, &old.Spec.InitContainers[i].Resources, "", path.Child("initContainers").Index(i).Child("resources"))...)
-		}
+		errs = append(errs, nothingRemoved(&pod.Spec.InitContainers[i].Resources, &old.Spec.InitContainers[i].Resources, "", path.Child("initContainers").Index(i).Child("resources"))...)
 	}
 	for i := range pod.Spec.Containers {
 		errs = append(errs, nothingRemoved(&pod.Spec.Containers[i].Resources, &old.Spec.Containers[i].Resources, "", path.Child("containers").Index(i).Child("resources"))...)
@@ -87,23 +83,26 @@ func validateResize(pod, old *corev1.Pod) field.ErrorList {
 		}
 	}
 	for i := range rest.InitContainers {
-		c, was := &rest.InitContainers[i], &old.Spec.InitContainers[i]
+		c, was, p := &rest.InitContainers[i], &old.Spec.InitContainers[i], path.Child("initContainers").Index(i)
 		changed := !equality.Semantic.DeepEqual(c, was)
-		if roleOf(c, true) != sidecarContainer {
-			if changed {
-				errs = append(errs, field.Forbidden(path, "resources for non-sidecar init containers are immutable"))
-			}
-			continue
-		}
 		takeBack(&c.Resources, &was.Resources)
 		if !equality.Semantic.DeepEqual(c, was) {
-			errs = append(errs, field.Forbidden(path.Child("initContainers").Index(i), "only cpu and memory resources for init or sidecar containers are mutable"))
+			errs = append(errs, field.Forbidden(p, "only cpu and memory resources for init or sidecar containers are mutable"))
+		}
+		if changed && roleOf(c, true) != sidecarContainer && restartsOnResize(c) {
+			errs = append(errs, field.Forbidden(p, "non-sidecar init containers with a resize policy of RestartContainer cannot be resized"))
 		}
 	}
 	if len(errs) == 0 && !equality.Semantic.DeepEqual(*rest, old.Spec) {
 		errs = append(errs, field.Forbidden(path, "only cpu and memory resources are mutable"))
 	}
 	return errs
+}
+
+func restartsOnResize(c *corev1.Container) bool {
+	return slices.ContainsFunc(c.ResizePolicy, func(p corev1.ContainerResizePolicy) bool {
+		return p.RestartPolicy == corev1.RestartContainer
+	})
 }
 
 // validatePodResize checks and takes back a change of the resources of the pod as a whole.
