@@ -126,6 +126,23 @@ func TestUnknownFieldsAreWarnedOf(t *testing.T) {
 	}
 }
 
+// TestWhatIsRefusedIsNotWarnedOf: a service is told of odd addresses once they are stored.
+func TestWhatIsRefusedIsNotWarnedOf(t *testing.T) {
+	url := plain(t, newMemory(t)) + "/api/v1/namespaces/default/services"
+	service := func(externalIPs string) string {
+		return `{"metadata":{"name":"x"},"spec":{"ports":[{"port":1}],"externalIPs":` + externalIPs + `}}`
+	}
+	send(t, "POST", url, service(`[]`))
+	for _, c := range []struct {
+		ips            string
+		code, warnings int
+	}{{`["fd00:0::1"]`, 200, 2}, {`["fd00:0::1","x"]`, 422, 0}} {
+		if code, header, body := send(t, "PUT", url+"/x", service(c.ips)); code != c.code || len(header.Values("Warning")) != c.warnings {
+			t.Errorf("%s: %d, warnings %q: %s", c.ips, code, header.Values("Warning"), body)
+		}
+	}
+}
+
 // TestYAMLWarnsOfEachKeyThatStandsTwice: the decoder says it in one error of many lines, which no header can carry.
 func TestYAMLWarnsOfEachKeyThatStandsTwice(t *testing.T) {
 	url := plain(t, newMemory(t)) + "/api/v1/namespaces/default/configmaps"

@@ -259,3 +259,27 @@ func TestListAndWatchOptionsThatMeanNothingAreRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestFieldsThatSelect(t *testing.T) {
+	s := newMemory(t)
+	url := plain(t, s)
+	send(t, "POST", url+"/api/v1/nodes", `{"metadata":{"name":"a"}}`)
+	send(t, "POST", url+"/apis/storage.k8s.io/v1/storageclasses", `{"metadata":{"name":"a"},"provisioner":"p"}`)
+	send(t, "POST", url+"/api/v1/namespaces/default/pods", `{"metadata":{"name":"a"},"spec":{"nodeName":"a","containers":[{"name":"c","image":"i"}]}}`)
+	for path, want := range map[string]struct {
+		code, n int
+	}{
+		"/api/v1/pods?fieldSelector=spec.host%3Da":                                               {200, 1},
+		"/api/v1/pods?fieldSelector=spec.host%3Db":                                               {200, 0},
+		"/api/v1/pods?fieldSelector=status.podIPs%3Da":                                           {200, 0},
+		"/api/v1/nodes?fieldSelector=metadata.namespace%3D":                                      {400, 0}, // it has fields of its own
+		"/apis/storage.k8s.io/v1/storageclasses?fieldSelector=metadata.namespace%3D":             {200, 1},
+		"/apis/storage.k8s.io/v1/storageclasses?fieldSelector=metadata.namespace%3Ddefault":      {200, 0},
+		"/apis/storage.k8s.io/v1/storageclasses?fieldSelector=metadata.namespace%21%3Dkube-prox": {200, 1},
+	} {
+		code, _, body := send(t, "GET", url+path, "")
+		if n := strings.Count(body, `"uid":`); code != want.code || n != want.n {
+			t.Errorf("%s: %d with %d objects, want %+v: %s", path, code, n, want, body)
+		}
+	}
+}

@@ -138,7 +138,7 @@ func fieldsOf(k *kind.Kind, obj kind.Object) fields.Set {
 		set = make(fields.Set, 2)
 	}
 	set["metadata.name"] = obj.GetName()
-	if k.Namespaced {
+	if k.Namespaced || k.Fields == nil { // upstream knows it of every kind that declares no fields of its own
 		set["metadata.namespace"] = obj.GetNamespace()
 	}
 	return set

@@ -102,6 +102,7 @@ func (s *Server) legalise(r request, next, cur kind.Object, snap *view.Snapshot)
 	}
 	stampUpdate(r, next, cur)
 	var errs field.ErrorList
+	var warnings func(obj, old kind.Object) []string
 	switch r.subresource {
 	case "", "scale":
 		k.PrepareUpdate(next, cur)
@@ -112,9 +113,7 @@ func (s *Server) legalise(r request, next, cur kind.Object, snap *view.Snapshot)
 		if r.version != nil && r.version.ValidateUpdate != nil {
 			errs = append(errs, r.version.ValidateUpdate(next, cur)...)
 		}
-		for _, w := range k.WarningsForUpdate(next, cur) {
-			r.warning(w)
-		}
+		warnings = k.WarningsForUpdate
 	case "finalize":
 		var err error
 		if errs, err = prepareFinalize(r, next, cur); err != nil {
@@ -132,14 +131,15 @@ func (s *Server) legalise(r request, next, cur kind.Object, snap *view.Snapshot)
 		if part.Validate != nil {
 			errs = part.Validate(next, cur)
 		}
-		if part.Warnings != nil {
-			for _, w := range part.Warnings(next, cur) {
-				r.warning(w)
-			}
-		}
+		warnings = part.Warnings
 	}
 	if errs := append(kind.ValidateMetaUpdate(k, next, cur), errs...); len(errs) > 0 {
 		return invalid(k.GVK.GroupKind(), r.key.Name, errs)
+	}
+	if warnings != nil {
+		for _, w := range warnings(next, cur) {
+			r.warning(w)
+		}
 	}
 	return nil
 }

@@ -46,6 +46,7 @@ type Typed[T Object] struct {
 	// Status.PrepareUpdate is given; the generation stays as it was in any case.
 	PrepareStatus  func(obj, old T) // nil: the kind has no status subresource
 	ValidateStatus func(obj, old T) field.ErrorList
+	StatusWarnings func(obj, old T) []string
 	Scale          *TypedScale[T]
 	Parts          []TypedPart[T]
 
@@ -128,6 +129,9 @@ func (t Typed[T]) Kind() *Kind {
 		k.Status = &Status{PrepareUpdate: t.prepareStatus}
 		if t.ValidateStatus != nil {
 			k.Status.Validate = func(obj, old Object) field.ErrorList { return t.ValidateStatus(obj.(T), old.(T)) }
+		}
+		if t.StatusWarnings != nil {
+			k.Status.Warnings = func(obj, old Object) []string { return t.StatusWarnings(obj.(T), old.(T)) }
 		}
 	}
 	if t.Scale != nil {

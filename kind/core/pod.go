@@ -32,6 +32,7 @@ func Pod() *kind.Kind {
 
 		PrepareStatus:  preparePodStatus,
 		ValidateStatus: validatePodStatus,
+		StatusWarnings: podStatusWarnings,
 		Parts:          []kind.TypedPart[*corev1.Pod]{ephemeralPart(), resizePart()},
 
 		GracePeriod: podGracePeriod,
@@ -68,12 +69,14 @@ func podFinished(pod *corev1.Pod) bool {
 func podFields(pod *corev1.Pod) fields.Set {
 	return fields.Set{
 		"spec.nodeName":            pod.Spec.NodeName,
+		"spec.host":                pod.Spec.NodeName, // what it once was called
 		"spec.restartPolicy":       string(pod.Spec.RestartPolicy),
 		"spec.schedulerName":       pod.Spec.SchedulerName,
 		"spec.serviceAccountName":  pod.Spec.ServiceAccountName,
 		"spec.hostNetwork":         strconv.FormatBool(pod.Spec.HostNetwork),
 		"status.phase":             string(pod.Status.Phase),
 		"status.podIP":             podIP(pod),
+		"status.podIPs":            "", // known, but of no value that could be selected
 		"status.nominatedNodeName": pod.Status.NominatedNodeName,
 	}
 }

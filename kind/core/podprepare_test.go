@@ -108,8 +108,8 @@ func TestVolumesOfOldDriversAreFilled(t *testing.T) {
 
 func TestPodFields(t *testing.T) {
 	pod := kindtest.Parse(t, core.Pod(), plainPod, `{spec: {nodeName: n1, restartPolicy: Never, schedulerName: s, serviceAccountName: a, hostNetwork: true}, status: {phase: Running, podIP: 10.0.0.1, podIPs: [{ip: 10.0.0.1}, {ip: "fd00::1"}], nominatedNodeName: m}}`)
-	want := map[string]string{"spec.nodeName": "n1", "spec.restartPolicy": "Never", "spec.schedulerName": "s", "spec.serviceAccountName": "a", "spec.hostNetwork": "true",
-		"status.phase": "Running", "status.podIP": "10.0.0.1", "status.nominatedNodeName": "m"}
+	want := map[string]string{"spec.nodeName": "n1", "spec.host": "n1", "spec.restartPolicy": "Never", "spec.schedulerName": "s", "spec.serviceAccountName": "a", "spec.hostNetwork": "true",
+		"status.phase": "Running", "status.podIP": "10.0.0.1", "status.podIPs": "", "status.nominatedNodeName": "m"}
 	if d := cmp.Diff(want, map[string]string(core.Pod().Fields(pod))); d != "" {
 		t.Error(d)
 	}

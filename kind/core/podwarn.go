@@ -24,6 +24,19 @@ func newPodWarnings(pod *corev1.Pod) []string {
 	return append(warnings, podWarnings(&pod.Spec, &pod.ObjectMeta, nil)...)
 }
 
+// podStatusWarnings says which addresses that a node reports are written oddly.
+func podStatusWarnings(pod, _ *corev1.Pod) []string {
+	path := field.NewPath("status")
+	var warnings []string
+	for i, ip := range pod.Status.PodIPs {
+		warnings = append(warnings, validation.GetWarningsForIP(path.Child("podIPs").Index(i).Child("ip"), ip.IP)...)
+	}
+	for i, ip := range pod.Status.HostIPs {
+		warnings = append(warnings, validation.GetWarningsForIP(path.Child("hostIPs").Index(i).Child("ip"), ip.IP)...)
+	}
+	return warnings
+}
+
 // warner collects warnings about fields.
 type warner struct{ warnings []string }
 

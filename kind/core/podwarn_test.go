@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"sampan/kind"
 	"sampan/kind/core"
 	"sampan/kind/kindtest"
 )
@@ -82,6 +83,23 @@ func TestPodWarnings(t *testing.T) {
 				t.Errorf("warned again: %v", w)
 			}
 		})
+	}
+}
+
+func TestStatusWarnings(t *testing.T) {
+	for _, c := range []struct {
+		kind   *kind.Kind
+		object string
+		want   []string
+	}{
+		{core.Pod(), `{status: {podIPs: [{ip: 10.0.0.1}, {ip: "fd00:0::1"}], hostIPs: [{ip: 010.0.0.1}]}}`, []string{
+			`status.podIPs[1].ip: IPv6 address "fd00:0::1" should be in RFC 5952 canonical format ("fd00::1")`,
+			`status.hostIPs[0].ip: non-standard IP address "010.0.0.1" is invalid: use "10.0.0.1"`}},
+		{core.Service(), `{status: {loadBalancer: {ingress: [{hostname: a}, {ip: 010.0.0.1}]}}}`, []string{
+			`status.loadBalancer.ingress[1]: non-standard IP address "010.0.0.1" is invalid: use "10.0.0.1"`}},
+	} {
+		obj := kindtest.Parse(t, c.kind, c.object)
+		kindtest.CheckTexts(t, c.kind.Status.Warnings(obj, obj), c.want...)
 	}
 }
 

@@ -44,6 +44,7 @@ func Service() *kind.Kind {
 
 		PrepareStatus:  func(s, old *corev1.Service) { s.Spec = *old.Spec.DeepCopy() },
 		ValidateStatus: validateServiceStatus,
+		StatusWarnings: serviceStatusWarnings,
 
 		Columns: []metav1.TableColumnDefinition{
 			kind.NameColumn(),

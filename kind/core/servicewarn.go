@@ -58,3 +58,14 @@ func serviceWarnings(s *corev1.Service) []string {
 	}
 	return warnings
 }
+
+// serviceStatusWarnings says which addresses that a load balancer reports are written oddly.
+func serviceStatusWarnings(s, _ *corev1.Service) []string {
+	var warnings []string
+	for i, in := range s.Status.LoadBalancer.Ingress {
+		if in.IP != "" {
+			warnings = append(warnings, validation.GetWarningsForIP(field.NewPath("status", "loadBalancer", "ingress").Index(i), in.IP)...)
+		}
+	}
+	return warnings
+}
