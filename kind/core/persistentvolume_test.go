@@ -75,7 +75,7 @@ func TestPersistentVolumeSources(t *testing.T) {
 		{"local, outside", `local: {path: ../d}, nodeAffinity: {required: {nodeSelectorTerms: [{}]}}`, []string{`spec.local.path: Invalid value: "../d": must not contain '..'`}},
 		{"StorageOS", `storageos: {volumeNamespace: A, secretRef: {}}`, []string{`spec.storageos.volumeName: Required value`, `spec.storageos.volumeNamespace: Invalid value: "A": a lowercase RFC 1123 label must consist of`,
 			`spec.storageos.secretRef.name: Required value`, `spec.storageos.secretRef.namespace: Required value`}},
-		{"driver", `csi: {}`, []string{`spec.csi.driver: Required value`, `spec.csi.driver: Invalid value: "": a lowercase RFC 1123 subdomain must consist of`, `spec.csi.volumeHandle: Required value`}},
+		{"driver", `csi: {}`, []string{`spec.csi.driver: Required value`, `spec.csi.volumeHandle: Required value`}},
 		{"driver's secrets", `csi: {driver: d, volumeHandle: h, controllerPublishSecretRef: {}, controllerExpandSecretRef: {name: A, namespace: ns}, nodePublishSecretRef: {name: a, namespace: A}, nodeExpandSecretRef: {name: a}}`, []string{
 			`spec.csi.controllerPublishSecretRef.name: Required value`, `spec.csi.controllerPublishSecretRef.namespace: Required value`,
 			`spec.csi.controllerExpandSecretRef.name: Invalid value: "A": a lowercase RFC 1123 subdomain must consist of`,

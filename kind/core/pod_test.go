@@ -163,6 +163,19 @@ func TestTemplateIsNotFilledLikeAPod(t *testing.T) {
 	}
 }
 
+func TestAnnotationsThatOnceWereInitContainersAreDropped(t *testing.T) {
+	const annotations = `annotations: {a: b, pod.beta.kubernetes.io/init-containers: x, pod.alpha.kubernetes.io/init-containers: x, pod.beta.kubernetes.io/init-container-statuses: x, pod.alpha.kubernetes.io/init-container-statuses: x}`
+	want := map[string]string{"a": "b"}
+	pod := kindtest.Created(t, core.Pod(), plainPod, `{metadata: {`+annotations+`}}`)
+	if d := cmp.Diff(want, pod.GetAnnotations()); d != "" {
+		t.Errorf("pod: %s", d)
+	}
+	template := kindtest.Created(t, core.PodTemplate(), `{template: {metadata: {`+annotations+`}, spec: {containers: [{name: c, image: i}]}}}`)
+	if d := cmp.Diff(want, template.(*corev1.PodTemplate).Template.Annotations); d != "" {
+		t.Errorf("template: %s", d)
+	}
+}
+
 func TestQualityOfService(t *testing.T) {
 	for _, c := range []struct {
 		resources string

@@ -12,7 +12,19 @@ import (
 // DefaultPodTemplate fills a pod template, in place. A template gets less than a pod does: what depends on
 // the pod as a whole (requests from limits, host ports, service links) is filled when the pod is created, so
 // that the template shows what its writer wrote.
-func DefaultPodTemplate(template *corev1.PodTemplateSpec) { defaultPodSpec(&template.Spec) }
+func DefaultPodTemplate(template *corev1.PodTemplateSpec) {
+	dropInitContainerAnnotations(template.Annotations)
+	defaultPodSpec(&template.Spec)
+}
+
+// dropInitContainerAnnotations drops what once stood for spec.initContainers and their statuses, so that nobody takes them
+// for it.
+func dropInitContainerAnnotations(annotations map[string]string) {
+	for _, stage := range []string{"alpha", "beta"} {
+		delete(annotations, "pod."+stage+".kubernetes.io/init-containers")
+		delete(annotations, "pod."+stage+".kubernetes.io/init-container-statuses")
+	}
+}
 
 func defaultPodSpec(spec *corev1.PodSpec) {
 	if spec.DNSPolicy == "" {
@@ -58,6 +70,7 @@ func defaultPodSpec(spec *corev1.PodSpec) {
 // defaultPod fills what a pod gets beyond its template.
 func defaultPod(pod *corev1.Pod) {
 	spec := &pod.Spec
+	dropInitContainerAnnotations(pod.Annotations)
 	defaultPodSpec(spec)
 	requestsFromLimits(spec.Containers)
 	requestsFromLimits(spec.InitContainers)

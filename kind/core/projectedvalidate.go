@@ -141,7 +141,7 @@ func (v *projection) certificate(c *corev1.PodCertificateProjection, p *field.Pa
 	v.add(supported(p.Child("keyType"), c.KeyType, "RSA3072", "RSA4096", "ECDSAP256", "ECDSAP384", "ECDSAP521", "ED25519"))
 	if s := c.MaxExpirationSeconds; s != nil {
 		most := int32(longest)
-		if strings.HasPrefix(c.SignerName, "kubernetes.io/") {
+		if domain, _, _ := strings.Cut(c.SignerName, "/"); domain == "kubernetes.io" || strings.HasSuffix(domain, ".kubernetes.io") {
 			most = longestOfOurs
 		}
 		if *s < shortest {

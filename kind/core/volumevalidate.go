@@ -192,7 +192,10 @@ func validateCSISource(c *corev1.CSIVolumeSource, fp *field.Path) field.ErrorLis
 // ValidateDriverName checks the name of a CSI driver: a domain in letters of either case, of 63 characters at most.
 func ValidateDriverName(name string, fp *field.Path) field.ErrorList {
 	const longest = 63
-	errs := required(fp, name)
+	if name == "" {
+		return required(fp, name)
+	}
+	var errs field.ErrorList
 	if len(name) > longest {
 		errs = append(errs, field.TooLong(fp, "", longest))
 	}

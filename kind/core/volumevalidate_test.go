@@ -24,7 +24,7 @@ func TestVolumes(t *testing.T) {
 		{inVolume(`nfs: {}`), wants(at, `.nfs.server: Required value`, `.nfs.path: Required value`, `.nfs.path: Invalid value: "": must be an absolute path`)},
 		{inVolume(`persistentVolumeClaim: {claimName: ""}`), wants(at, `.persistentVolumeClaim.claimName: Required value`)},
 		{inVolume(`image: {pullPolicy: Often}`), wants(at, `.image.reference: Required value`, `.image.pullPolicy: Unsupported value: "Often": supported values: "Always", "IfNotPresent", "Never"`)},
-		{inVolume(`csi: {driver: ""}`), wants(at, `.csi.driver: Required value`, `.csi.driver: Invalid value: "": `+notSubdomain)},
+		{inVolume(`csi: {driver: ""}`), wants(at, `.csi.driver: Required value`)},
 		{inVolume(`csi: {driver: Disk.Example.com, nodePublishSecretRef: {}}`), wants(at, `.csi.nodePublishSecretRef.name: Required value`)},
 		{inVolume(`csi: {driver: a_b, nodePublishSecretRef: {name: A}}`), wants(at, `.csi.driver: Invalid value: "a_b": `+notSubdomain, `.csi.name: Invalid value: "A": `+notSubdomain)},
 		{inVolume(`csi: {driver: ` + strings.Repeat("a", 64) + `}`), wants(at, `.csi.driver: Too long: may not be more than 63 bytes`)},
@@ -101,6 +101,7 @@ func TestProjectedVolumes(t *testing.T) {
 			`.sources[0].podCertificate.signerName: Invalid value: "a": should be a domain with at least two segments separated by dots`, `.sources[0].podCertificate.signerName: Invalid value: "c_d": validating label "c_d": `+notSubdomain,
 			`.sources[0].podCertificate.maxExpirationSeconds: Invalid value: 60: if provided, maxExpirationSeconds must be >= 3600`, `: Invalid value: "p": conflicting duplicate paths`)},
 		{source(`podCertificate: {signerName: A.b/c, keyType: ED25519, keyPath: p, maxExpirationSeconds: 7862401}`), wants(first+`podCertificate.`, `signerName: Invalid value: "A.b": validating label "A": `+notLabel, `maxExpirationSeconds: Invalid value: 7862401: if provided, maxExpirationSeconds must be <= 7862400`)},
+		{source(`podCertificate: {signerName: x.kubernetes.io/c, keyType: ED25519, keyPath: p, maxExpirationSeconds: 86401}`), wants(first+`podCertificate.`, `maxExpirationSeconds: Invalid value: 86401: if provided, maxExpirationSeconds must be <= 86400`)},
 		{source(`podCertificate: {signerName: kubernetes.io/c, keyType: ED25519, keyPath: ../p, maxExpirationSeconds: 86401}`), wants(first+`podCertificate.`, `keyPath: Invalid value: "../p": must not contain '..'`, `maxExpirationSeconds: Invalid value: 86401: if provided, maxExpirationSeconds must be <= 86400`)},
 	})
 }

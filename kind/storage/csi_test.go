@@ -39,7 +39,7 @@ func TestCSIValidation(t *testing.T) {
 		{storage.CSINode(), `{spec: {drivers: [{name: d, nodeID: ""}, {name: d, nodeID: n1, allocatable: {count: -1}}]}}`, `{}`, []string{
 			"spec.drivers[0].nodeID: Required value", `spec.drivers[1].name: Duplicate value: "d"`, "spec.drivers[1].allocatable.count: Invalid value: -1: must be greater than or equal to 0"}},
 		{storage.CSINode(), `{spec: {drivers: [{name: "", nodeID: n}, {name: a b, nodeID: ` + long + `}, {name: ` + long[:64] + `, nodeID: n}]}}`, `{}`, []string{
-			`spec.drivers[0].name: Required value`, `spec.drivers[0].name: Invalid value: "": a lowercase RFC 1123 subdomain must consist of`,
+			`spec.drivers[0].name: Required value`,
 			`spec.drivers[1].name: Invalid value: "a b": a lowercase RFC 1123 subdomain must consist of`,
 			`spec.drivers[1].nodeID: Invalid value: "` + long + `": must be 256 characters or less`, `spec.drivers[2].name: Too long: may not be more than 63 bytes`}},
 		{storage.CSINode(), `{spec: {drivers: [{name: d, nodeID: n, topologyKeys: [zone, zone, "a b"]}]}}`, `{}`, []string{

@@ -20,7 +20,7 @@ func TestVolumeAttachmentValidation(t *testing.T) {
 		want  []string
 	}{
 		{`{}`, nil},
-		{`{spec: {attacher: null}}`, []string{`spec.attacher: Required value`, `spec.attacher: Invalid value: ""`}},
+		{`{spec: {attacher: null}}`, []string{`spec.attacher: Required value`}},
 		{`{spec: {attacher: Example.com}}`, nil},
 		{`{spec: {attacher: "a b` + strings.Repeat("b", 61) + `"}}`, []string{`spec.attacher: Too long: may not be more than 63 characters`, `spec.attacher: Invalid value: "a b` + strings.Repeat("b", 61) + `": an RFC 1123 subdomain must consist of`}},
 		{`{spec: {nodeName: "a b"}}`, []string{`spec.nodeName: Invalid value: "a b": a lowercase RFC 1123 subdomain must consist of`}},
