@@ -338,6 +338,48 @@ func TestTooLargeWriteIsSaidToBe(t *testing.T) {
 	put(t, s, "/a", "1", 0)
 }
 
+// An etcd that is full refuses what takes more room, and what makes room is seen by all servers.
+func TestFullEtcdTakesDeletionsAndRecovers(t *testing.T) {
+	server := etcdtest.Start(t, "http", "--quota-backend-bytes=4000000")
+	a, b := pair(t, server, nil)
+	last := make([]int64, 0, 100)
+	for err := error(nil); err == nil; {
+		var revision int64
+		revision, err = a.Apply(t.Context(), store.Write{Key: fmt.Sprintf("/%d", len(last)), Value: make([]byte, 100<<10)})
+		if err == nil {
+			last = append(last, revision)
+		} else if !errors.Is(err, store.ErrNoSpace) || !strings.Contains(err.Error(), "defragment") {
+			t.Fatal(err)
+		}
+		if len(last) == cap(last) {
+			t.Fatal("it is never full")
+		}
+	}
+	for i, revision := range last {
+		gone, err := a.Apply(t.Context(), store.Write{Key: fmt.Sprintf("/%d", i), Expect: revision})
+		if err != nil {
+			t.Fatalf("deletion: %v", err)
+		}
+		if err := b.CatchUp(t.Context()); err != nil || b.Revision() < gone {
+			t.Fatalf("the other server is at %d after a deletion at %d: %v", b.Revision(), gone, err)
+		}
+	}
+	// What the message says is to be done.
+	client := raw(t, server)
+	if err := a.Compact(t.Context(), a.Revision()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the first one may come before the compaction has freed all
+		if _, err := client.Defragment(t.Context(), server.Endpoint); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := client.AlarmDisarm(t.Context(), &clientv3.AlarmMember{}); err != nil {
+		t.Fatal(err)
+	}
+	put(t, b, "/0", "1", 0)
+}
+
 func TestWriteOfTooManyKeysIsSaidToBe(t *testing.T) {
 	s := open(t, etcdtest.Start(t, "http"), nil)
 	writes := make([]store.Write, 150)

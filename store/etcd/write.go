@@ -100,7 +100,9 @@ func (s *Store) transact(ctx context.Context, writes []store.Write) (changed boo
 			absent = append(absent, clientv3.Compare(clientv3.CreateRevision(key), "=", 0))
 		}
 	}
-	actions = append(actions, clientv3.OpPut(tipKeyOf(s.opts.Name), ""))
+	// An etcd that is full takes deletions, but no put beside them. It does not count one in a transaction within, and
+	// the tip needs no more room than it has.
+	actions = append(actions, clientv3.OpTxn(nil, []clientv3.Op{clientv3.OpPut(tipKeyOf(s.opts.Name), "")}, nil))
 	if len(absent) == len(writes) {
 		actions = []clientv3.Op{clientv3.OpTxn(absent, nil, actions)}
 	}
