@@ -24,7 +24,7 @@ import (
 const identityKey = "/identity/cluster"
 
 const (
-	// recheckAfter is the longest time between two looks at the clock: timers stand still while a machine sleeps.
+	// recheckAfter is the longest time between two looks at the record, which another server may have changed.
 	recheckAfter = 24 * time.Hour
 	// retryAfter is how long a renewal that failed waits for the next attempt.
 	retryAfter = 10 * time.Minute
@@ -44,6 +44,7 @@ type identities struct {
 // known is what an identity comes to at a time.
 type known struct {
 	revision int64 // of the record
+	from     time.Time
 	until    time.Time
 	ca       *pki.CA        // that signs
 	bundle   []byte         // the certificates of all that are trusted, PEM
@@ -53,7 +54,7 @@ type known struct {
 }
 
 func knownOf(id pki.Identity, revision int64, now time.Time) (*known, error) {
-	k := &known{revision: revision, until: id.WakeAt(now), bundle: id.Bundle(), pool: x509.NewCertPool(), replaced: make(chan struct{})}
+	k := &known{revision: revision, from: now, until: id.WakeAt(now), bundle: id.Bundle(), pool: x509.NewCertPool(), replaced: make(chan struct{})}
 	k.pool.AppendCertsFromPEM(k.bundle)
 	var err error
 	if k.ca, err = id.CA(now); err != nil {
@@ -106,12 +107,13 @@ func (i *identities) prepare(ctx context.Context, s Settings, st store.Store, lo
 // follows it, if this server is the first to say so. It is the current one as long as that is neither over nor
 // replaced.
 func (i *identities) agree(ctx context.Context, now time.Time) (*known, error) {
+	now = now.Round(0) // what time it is, not how long the process has run: the clock may have been set
 	for {
 		var have pki.Identity
 		rec, err := i.store.Get(ctx, identityKey)
 		cur := i.current.Load()
 		switch {
-		case err == nil && cur != nil && rec.Revision == cur.revision && now.Before(cur.until):
+		case err == nil && cur != nil && rec.Revision == cur.revision && now.Before(cur.until) && !now.Before(cur.from):
 			return cur, nil
 		case errors.Is(err, store.ErrNotFound):
 			have, err = pki.ReadIdentity(i.settings.pkiDir(), oldAuthority, oldTokenKey, now)
@@ -177,8 +179,9 @@ func (i *identities) writeFiles() error {
 
 func (i *identities) bundleFile() string { return filepath.Join(i.settings.pkiDir(), "ca.crt") }
 
-// keepFresh replaces what comes to its end, until ctx ends. trust is told by what clients are known from then on.
-func (i *identities) keepFresh(ctx context.Context, trust func(*x509.CertPool, *satoken.Keys)) error {
+// keepFresh replaces what comes to its end, until ctx ends, and looks at it anew when the clock was set. trust is told by
+// what clients are known from then on.
+func (i *identities) keepFresh(ctx context.Context, clockSet <-chan struct{}, trust func(*x509.CertPool, *satoken.Keys)) error {
 	wait := i.untilNext(time.Now())
 	for {
 		timer := time.NewTimer(wait)
@@ -187,6 +190,8 @@ func (i *identities) keepFresh(ctx context.Context, trust func(*x509.CertPool, *
 			timer.Stop()
 			return nil
 		case <-timer.C:
+		case <-clockSet:
+			timer.Stop()
 		}
 		now := time.Now()
 		err := i.refresh(ctx, now, trust)

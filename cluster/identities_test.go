@@ -126,7 +126,7 @@ func serve(ctx context.Context, t *testing.T, running *sync.WaitGroup, s Setting
 	}
 	part(func() error { return i.server.Serve(ctx, i.pipes, i.tls()) })
 	part(func() error { return i.server.Run(ctx) })
-	part(func() error { return i.keepFresh(ctx, i.server.Trust) })
+	part(func() error { return i.keepFresh(ctx, nil, i.server.Trust) })
 	part(func() error {
 		return i.eachBundle(ctx, func(ctx context.Context, bundle []byte) error {
 			return controller.New(controller.Config{

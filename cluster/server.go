@@ -96,7 +96,13 @@ func Run(ctx context.Context, s Settings, log *slog.Logger, ready io.Writer) err
 		return c, recorder
 	}
 	part("API server's cache", api.server.Run)
-	part("identity", func(ctx context.Context) error { return api.keepFresh(ctx, api.server.Trust) })
+	part("identity", func(ctx context.Context) error {
+		clockSet, err := watchClock(ctx)
+		if err != nil {
+			return err
+		}
+		return api.keepFresh(ctx, clockSet, api.server.Trust)
+	})
 	if api.audit != nil {
 		part("audit log", api.audit.Run)
 	}

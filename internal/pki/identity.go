@@ -39,7 +39,7 @@ type Authority struct {
 	Life
 	Certificate string `json:"certificate"` // PEM
 	// Cross is its certificate as the authority before it has signed it, which leads those who know only that one
-	// to the newer one; "" for the first.
+	// to the newer one; "" for one that follows none.
 	Cross string `json:"crossCertificate,omitempty"`
 	// Key is PEM, "" once the authority does not sign any more.
 	Key string `json:"key,omitempty"`
@@ -117,7 +117,7 @@ func newAuthority(name string, life Life, others []Authority) (Authority, error)
 		return Authority{}, fmt.Errorf("encode key of certificate authority %s: %w", name, err)
 	}
 	a := Authority{Life: life, Certificate: string(ca.CertPEM), Key: string(keyPEM)}
-	if len(others) == 0 {
+	if len(others) == 0 || others[len(others)-1].ended(life.Made) {
 		return a, nil
 	}
 	before, err := others[len(others)-1].ca()

@@ -89,11 +89,16 @@ func TestWhatFollowsIsAMatterOfTime(t *testing.T) {
 		{"the last fifth", Identity{only, fresh}, 8, "authority of 0.00 can sign, key of 7.90 can sign", "9.00 18.00", ""},
 		{"late in the last fifth", Identity{only, []TokenKey{key(9, 9, 0, "k")}}, 9.8, "authority of 0.00 can sign, key of 9.00 can sign", "9.90 19.80", ""},
 		{"a new one is known", Identity{append(slices.Clone(only), authority(8, 9, 18, "b")), fresh}, 8.5, "authority of 0.00 can sign, authority of 8.00 can sign, key of 7.90 can sign", "", ""},
-		{"the new one signs", Identity{append(slices.Clone(only), authority(8, 9, 18, "b")), []TokenKey{key(8.5, 8.5, 0, "k")}}, 9, "authority of 0.00, authority of 8.00 can sign, key of 8.50 can sign", "", ""},
-		{"the old one has ended", Identity{[]Authority{authority(0, 0, 10, ""), authority(8, 9, 18, "b")}, []TokenKey{key(9.5, 9.5, 0, "k")}}, 10, "authority of 8.00 can sign, key of 9.50 can sign", "", ""},
-		{"nobody looked for too long", Identity{only, fresh}, 11, "key of 7.90 can sign", "11.00 21.00", "11.08"},
+		{"the new one signs", Identity{append(slices.Clone(only), authority(8, 9, 18, "b")), []TokenKey{key(8.5, 8.5, 0, "k")}}, 9, "authority of 0.00 can sign, authority of 8.00 can sign, key of 8.50 can sign", "", ""},
+		{"the new one has signed for a month", Identity{append(slices.Clone(only), authority(8, 9, 18, "b")), []TokenKey{key(8.5, 8.5, 0, "k")}}, 9.09, "authority of 0.00, authority of 8.00 can sign, key of 8.50 can sign", "", ""},
+		{"the old one has ended", Identity{[]Authority{authority(0, 0, 10, ""), authority(8, 9, 18, "b")}, []TokenKey{key(9.5, 9.5, 0, "k")}}, 10, "authority of 0.00 ended, authority of 8.00 can sign, key of 9.50 can sign", "", ""},
+		{"the one behind it has ended too", Identity{[]Authority{authority(0, 0, 10, ""), authority(8, 9, 18, ""), authority(16, 17, 26, "c")}, []TokenKey{key(17.5, 17.5, 0, "k")}}, 18, "authority of 8.00 ended, authority of 16.00 can sign, key of 17.50 can sign", "", ""},
+		{"nobody looked for too long", Identity{only, fresh}, 11, "authority of 0.00 can sign ended, key of 7.90 can sign", "11.00 21.00", "11.08"},
+		{"the clock was ahead", Identity{append(slices.Clone(only), authority(11, 11, 21, "b")), append(slices.Clone(fresh), key(11, 11.08, 0, "l"))}, 7.99, "authority of 0.00 can sign, key of 7.90 can sign", "", ""},
+		{"the clock is behind", Identity{only, fresh}, -20, "authority of 0.00 can sign, key of 7.90 can sign", "", ""},
 		{"a key of a year", Identity{only, []TokenKey{key(1, 1, 0, "k")}}, 2, "authority of 0.00 can sign, key of 1.00 can sign", "", "2.08"},
-		{"a new key signs", Identity{only, []TokenKey{key(1, 1, 3.08, "k"), key(2, 2.08, 0, "l")}}, 2.1, "authority of 0.00 can sign, key of 1.00, key of 2.00 can sign", "", ""},
+		{"a new key signs", Identity{only, []TokenKey{key(1, 1, 3.08, "k"), key(2, 2.08, 0, "l")}}, 2.1, "authority of 0.00 can sign, key of 1.00 can sign, key of 2.00 can sign", "", ""},
+		{"a new key has signed for a month", Identity{only, []TokenKey{key(1, 1, 3.08, "k"), key(2, 2.08, 0, "l")}}, 2.17, "authority of 0.00 can sign, key of 1.00, key of 2.00 can sign", "", ""},
 		{"an old key has ended", Identity{only, []TokenKey{key(1, 1, 3.08, ""), key(2.5, 2.5, 0, "l")}}, 3.1, "authority of 0.00 can sign, key of 1.00 ended, key of 2.50 can sign", "", ""},
 	} {
 		before := c.have.Encode()
@@ -170,7 +175,7 @@ func TestAnIdentityLivesOn(t *testing.T) {
 				t.Errorf("at %s the key of %s is forgotten", now, g.at)
 			}
 		}
-		if n := len(i.Authorities); n > 2 {
+		if n := len(i.Authorities); n > 3 {
 			t.Errorf("at %s there are %d authorities", now, n)
 		}
 		next := i.WakeAt(now)
@@ -182,7 +187,7 @@ func TestAnIdentityLivesOn(t *testing.T) {
 	if looks < 30 || looks > 200 {
 		t.Errorf("looked at %d times", looks)
 	}
-	if got := words(i, now); strings.Count(got, "authority") > 2 || strings.Count(got, "key") < 30 || strings.Count(got, "can sign") > 4 {
+	if got := words(i, now); strings.Count(got, "authority") > 3 || strings.Count(got, "key") < 30 || strings.Count(got, "can sign") > 4 {
 		t.Errorf("in the end: %s", got)
 	}
 }
@@ -230,6 +235,65 @@ func TestWhoComesLateFindsAnIdentityThatGoesOn(t *testing.T) {
 		}
 		if _, _, err := i.Keys(now.Add(-time.Minute)); err != nil {
 			t.Errorf("after %s, a clock behind: %v", after, err)
+		}
+	}
+}
+
+// A clock that is years ahead for a while, and is set right, takes nothing from anybody, nor does what was made
+// meanwhile stand in the way later.
+func TestAClockThatIsAheadForAWhileTakesNothing(t *testing.T) {
+	for _, age := range []time.Duration{0, year + 7*day, 2 * year, 7 * year, 8*year + 180*day, 9*year + 7*day, 9*year + 180*day} {
+		before := advanced(t, Identity{}, begin())
+		for at := begin(); at.Before(begin().Add(age)); {
+			before = advanced(t, before, at)
+			at = before.WakeAt(at)
+		}
+		now := begin().Add(age)
+		before = advanced(t, before, now)
+		signer, keys, err := before.Keys(now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		old, err := before.CA(now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		held, err := old.Issue(serverRequest(), now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, jump := range []time.Duration{day, year, 3 * year, 11 * year, 25 * year} {
+			i := advanced(t, before, now.Add(jump))
+			i = advanced(t, i, now.Add(jump+time.Minute))
+			for at := now.Add(2 * time.Minute); at.Before(now.Add(350 * day)); at = i.WakeAt(at) {
+				i = advanced(t, i, at)
+				ca, err := i.CA(at)
+				if err != nil {
+					t.Fatal(err)
+				}
+				pair, err := ca.Issue(serverRequest(), at)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for who, bundle := range map[string][]byte{"who knows the newest": i.Bundle(), "who knows what was before": before.Bundle()} {
+					if err := verify(pair.CertPEM, bundle, at); err != nil {
+						t.Errorf("age %s, %s ahead, at %s: %s: %v", age, jump, at, who, err)
+					}
+				}
+				if err := verify(held.CertPEM, i.Bundle(), at); err != nil && at.Before(old.Certificate.NotAfter) {
+					t.Errorf("age %s, %s ahead, at %s: what was signed before: %v", age, jump, at, err)
+				}
+				signs, verifying, err := i.Keys(at)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !verifies(verifying, &signer.PublicKey) {
+					t.Errorf("age %s, %s ahead, at %s: tokens of before are good no more", age, jump, at)
+				}
+				if at.Before(now.Add(28*day)) && !verifies(keys, &signs.PublicKey) {
+					t.Errorf("age %s, %s ahead, at %s: the key that signs was not known before", age, jump, at)
+				}
+			}
 		}
 	}
 }

@@ -17,6 +17,11 @@ const (
 	tokenKeyNotice = 30 * 24 * time.Hour
 	// clockSlack is how far the clocks of those who share an identity may be apart.
 	clockSlack = time.Hour
+
+	// A clock may be wrong by years for a while, and is set right again. So a private key is kept for a month after
+	// another one began to sign, and what is from more than a day ahead counts for nothing.
+	keyGrace   = 30 * 24 * time.Hour
+	aheadSlack = 24 * time.Hour
 )
 
 // Rules is what rotation must know beside the identity.
@@ -29,13 +34,14 @@ type Rules struct {
 // Want is what must be made for the next identity; nil is nothing.
 type Want struct{ Authority, TokenKey *Life }
 
-// Next decides what becomes of an identity at a time. Authorities that have ended are gone, those and the keys that
-// sign no more have lost their private keys, and what is wanted is to be put behind the newest. It depends on its
-// arguments alone, so those who share an identity come to the same.
+// Next decides what becomes of an identity at a time. Keys that sign no more lose their private halves, an authority
+// that has ended is gone when the one behind it has ended too, and what is wanted is to be put behind the newest. It
+// depends on its arguments alone, so those who share an identity come to the same.
 func (i Identity) Next(rules Rules, now time.Time) (next Identity, want Want) {
 	now = now.UTC().Truncate(time.Second)
-	for _, a := range i.Authorities {
-		if !a.ended(now) {
+	known := settled(i.Authorities, now)
+	for n, a := range known {
+		if n+1 == len(known) || !a.ended(now) || !known[n+1].ended(now) || known[n+1].Key != "" {
 			next.Authorities = append(next.Authorities, a)
 		}
 	}
@@ -43,14 +49,14 @@ func (i Identity) Next(rules Rules, now time.Time) (next Identity, want Want) {
 	case n == 0:
 		want.Authority = &Life{Made: now, SignsFrom: now, Until: now.Add(authorityLife)}
 	case !now.Before(next.Authorities[n-1].renewAt()):
-		left := next.Authorities[n-1].Until.Sub(now)
+		left := max(next.Authorities[n-1].Until.Sub(now), 0)
 		want.Authority = &Life{Made: now, SignsFrom: now.Add((left / 2).Truncate(time.Second)), Until: now.Add(authorityLife)}
 	}
-	for j := range max(signer(next.Authorities, now), 0) {
+	for j := range retired(next.Authorities, now) {
 		next.Authorities[j].Key = ""
 	}
 
-	next.TokenKeys = slices.Clone(i.TokenKeys)
+	next.TokenKeys = settled(i.TokenKeys, now)
 	switch n := len(next.TokenKeys); {
 	case n == 0:
 		want.TokenKey = &Life{Made: now, SignsFrom: now}
@@ -59,7 +65,7 @@ func (i Identity) Next(rules Rules, now time.Time) (next Identity, want Want) {
 		// Some token may be signed with it in the last moment.
 		next.TokenKeys[n-1].Until = want.TokenKey.SignsFrom.Add(rules.TokenLife + clockSlack)
 	}
-	for j := range max(signer(next.TokenKeys, now), 0) {
+	for j := range retired(next.TokenKeys, now) {
 		next.TokenKeys[j].Private = ""
 	}
 	return next, want
@@ -79,10 +85,12 @@ func (i Identity) WakeAt(now time.Time) time.Time {
 	earliest(i.TokenKeys[len(i.TokenKeys)-1].renewAt())
 	for _, a := range i.Authorities {
 		earliest(a.SignsFrom)
+		earliest(a.SignsFrom.Add(keyGrace))
 		earliest(a.Until)
 	}
 	for _, k := range i.TokenKeys {
 		earliest(k.SignsFrom)
+		earliest(k.SignsFrom.Add(keyGrace))
 		earliest(k.Until)
 	}
 	return at
@@ -94,21 +102,59 @@ func (a Authority) renewAt() time.Time {
 
 func (k TokenKey) renewAt() time.Time { return k.Made.Add(tokenKeyPeriod) }
 
-func (a Authority) canSign() (bool, time.Time) { return a.Key != "", a.SignsFrom }
+func (a Authority) canSign() (bool, Life) { return a.Key != "", a.Life }
 
-func (k TokenKey) canSign() (bool, time.Time) { return k.Private != "", k.SignsFrom }
+func (k TokenKey) canSign() (bool, Life) { return k.Private != "", k.Life }
 
-// signer returns which of several signs: the newest that may, or the oldest if none may yet; -1 if there is none.
-func signer[T interface{ canSign() (bool, time.Time) }](list []T, now time.Time) int {
-	first := -1
+type signing interface{ canSign() (bool, Life) }
+
+// settled returns what there is at a time: without what was made while the clock was ahead, unless nothing older can
+// sign. Then it may be that the clock is behind.
+func settled[T signing](list []T, now time.Time) []T {
+	ahead := func(x T) bool {
+		_, life := x.canSign()
+		return life.Made.After(now.Add(aheadSlack))
+	}
+	usable := func(x T) bool {
+		can, life := x.canSign()
+		return can && !life.ended(now) && !ahead(x)
+	}
+	list = slices.Clone(list)
+	if slices.ContainsFunc(list, usable) {
+		list = slices.DeleteFunc(list, ahead)
+	}
+	return list
+}
+
+// signer returns which of several signs: the newest that may, or the oldest if none may yet; one that has ended only
+// if all have; -1 if there is none.
+func signer[T signing](list []T, now time.Time) int {
+	first, over := -1, -1
 	for n := len(list) - 1; n >= 0; n-- {
-		can, from := list[n].canSign()
-		if can && !from.After(now) {
+		switch can, life := list[n].canSign(); {
+		case !can:
+		case life.ended(now):
+			over = max(over, n)
+		case !life.SignsFrom.After(now):
 			return n
-		}
-		if can {
+		default:
 			first = n
 		}
 	}
+	if first < 0 {
+		return over
+	}
 	return first
+}
+
+// retired returns how many of the oldest need their private keys no more.
+func retired[T signing](list []T, now time.Time) int {
+	n := signer(list, now)
+	if n < 0 {
+		return 0
+	}
+	if _, life := list[n].canSign(); now.Before(life.SignsFrom.Add(keyGrace)) {
+		return 0
+	}
+	return n
 }
