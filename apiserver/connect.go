@@ -11,6 +11,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"sampan/kind"
 )
@@ -130,8 +131,14 @@ func (a *nodeAnswer) err(r request) error {
 func nodeRequest(subresource string, pod *corev1.Pod, query url.Values) (path string, out url.Values, err error) {
 	out = url.Values{}
 	if subresource == "portforward" {
-		if ports := query["ports"]; len(ports) > 0 {
-			out["port"] = ports
+		// Ports come one by one, or in one list with commas.
+		asked := query["ports"]
+		var ports []int32
+		if err := metav1.Convert_Slice_string_To_Slice_int32(&asked, &ports, nil); err != nil {
+			return "", nil, apierrors.NewBadRequest(err.Error())
+		}
+		for _, port := range ports {
+			out.Add("port", strconv.Itoa(int(port)))
 		}
 		return strings.Join([]string{"/portForward", pod.Namespace, pod.Name}, "/"), out, nil
 	}

@@ -417,6 +417,8 @@ func TestPodStreamsAreTranslatedForTheNode(t *testing.T) {
 		{"POST", "two/exec?container=d&command=sh&command=-c&stdin=true&stdout=1&tty=true", "POST /exec/default/two/d?command=sh&command=-c&input=1&output=1&tty=1"},
 		{"GET", "one/attach?stdout=true", "GET /attach/default/one/c?output=1"},
 		{"POST", "one/portforward", "POST /portForward/default/one"},
+		{"GET", "one/portforward?ports=80&ports=81", "GET /portForward/default/one?port=80&port=81"},
+		{"GET", "one/portforward?ports=80,81", "GET /portForward/default/one?port=80&port=81"},
 	} {
 		code, _, body := send(t, test.method, url+test.path, "")
 		if code != 200 || body != "from n1" {
@@ -440,6 +442,7 @@ func TestPodStreamsAreTranslatedForTheNode(t *testing.T) {
 		"none/log":                 `pods "none" not found`,
 		"one/log?sinceTime=sunday": "sinceTime: Invalid value",
 		"one/log?stream=Stdout":    "stream: Forbidden: may not be specified",
+		"one/portforward?ports=x":  `cannot convert to []int32: strconv.ParseUint: parsing "x": invalid syntax`,
 	} {
 		code, _, body := send(t, "GET", url+path, "")
 		var status metav1.Status

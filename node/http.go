@@ -122,21 +122,17 @@ func (a *Agent) servePortForward(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "pod is not running", http.StatusBadRequest)
 		return
 	}
-	req := &runtimeapi.PortForwardRequest{PodSandboxId: id}
-	for _, p := range r.URL.Query()["port"] {
-		port, err := strconv.ParseUint(p, 10, 16)
-		if err != nil {
-			http.Error(w, fmt.Sprintf("invalid port %q", p), http.StatusBadRequest)
-			return
-		}
-		req.Port = append(req.Port, int32(port))
+	ports, err := forwardedPorts(r)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
 	}
-	resp, err := a.cfg.Runtime.PortForward(r.Context(), req)
+	resp, err := a.cfg.Runtime.PortForward(r.Context(), &runtimeapi.PortForwardRequest{PodSandboxId: id, Port: ports})
 	if err != nil {
 		http.Error(w, text(err), http.StatusInternalServerError)
 		return
 	}
-	serveStream(w, r, resp.Url, streams{})
+	servePorts(w, r, resp.Url)
 }
 
 func flag(q url.Values, name string) bool {

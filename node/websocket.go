@@ -13,6 +13,7 @@ import (
 	"golang.org/x/net/websocket"
 	"k8s.io/apimachinery/pkg/util/portforward"
 	"k8s.io/apimachinery/pkg/util/proxy"
+	criportforward "k8s.io/cri-streaming/pkg/streaming/portforward"
 	"k8s.io/cri-streaming/pkg/streaming/remotecommand"
 	"k8s.io/klog/v2"
 	"k8s.io/streaming/pkg/httpstream"
@@ -31,25 +32,50 @@ const streamIdle = 4 * time.Hour
 // streams says which streams an exec or attach has.
 type streams struct{ stdin, stdout, stderr, tty bool }
 
-// serveStream connects a client with the runtime's streaming server at target.
+// serveStream connects a client with an exec or attach of the runtime's streaming server at target.
 func serveStream(w http.ResponseWriter, r *http.Request, target string, s streams) {
+	if !wsstream.IsWebSocketRequestWithStreamCloseProtocol(r) {
+		passThrough(w, r, target)
+		return
+	}
+	if err := translate(w, r, target, s); err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+	}
+}
+
+// forwardedPorts returns the ports that a port-forward names in its query: SPDY names one with each stream instead,
+// directly or in a tunnel.
+func forwardedPorts(r *http.Request) ([]int32, error) {
+	if wsstream.IsWebSocketRequestWithTunnelingProtocol(r) {
+		return nil, nil
+	}
+	asked, err := criportforward.NewV4Options(r)
+	if err != nil {
+		return nil, err
+	}
+	return asked.Ports, nil
+}
+
+// servePorts connects a client with a port-forward of the runtime's streaming server at target. What protocols of exec
+// a client offers beside that of port-forward does not count: some offer all that they know.
+func servePorts(w http.ResponseWriter, r *http.Request, target string) {
+	if !wsstream.IsWebSocketRequestWithTunnelingProtocol(r) {
+		passThrough(w, r, target)
+		return
+	}
+	if err := tunnel(w, r, target); err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+	}
+}
+
+// passThrough hands a client to the runtime's streaming server, where both speak the same: the bytes pass through unread.
+func passThrough(w http.ResponseWriter, r *http.Request, target string) {
 	location, err := url.Parse(target)
 	if err != nil {
 		http.Error(w, fmt.Sprintf("the container runtime gave a bad streaming address: %v", err), http.StatusInternalServerError)
 		return
 	}
-	switch {
-	case wsstream.IsWebSocketRequestWithStreamCloseProtocol(r):
-		err = translate(w, r, target, s)
-	case wsstream.IsWebSocketRequestWithTunnelingProtocol(r):
-		err = tunnel(w, r, target)
-	default:
-		// Both sides speak the same; the bytes pass through unread.
-		proxy.NewUpgradeAwareHandler(location, nil, false, true, streamError{}).ServeHTTP(w, r)
-	}
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-	}
+	proxy.NewUpgradeAwareHandler(location, nil, false, true, streamError{}).ServeHTTP(w, r)
 }
 
 // streamError answers a request whose connection to the runtime failed.

@@ -3,6 +3,7 @@ package node
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/net/websocket"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/portforward"
 	clientremote "k8s.io/client-go/tools/remotecommand"
@@ -105,12 +107,18 @@ func streamServer(t *testing.T, e echo) *httptest.Server {
 			}
 			target = resp.Url
 		case "/portForward":
-			resp, err := runtime.GetPortForward(&runtimeapi.PortForwardRequest{PodSandboxId: "s"})
+			ports, err := forwardedPorts(r)
+			if err != nil {
+				http.Error(w, err.Error(), http.StatusBadRequest)
+				return
+			}
+			resp, err := runtime.GetPortForward(&runtimeapi.PortForwardRequest{PodSandboxId: "s", Port: ports})
 			if err != nil {
 				t.Error(err)
 				return
 			}
-			target = resp.Url
+			servePorts(w, r, resp.Url)
+			return
 		default:
 			target = behind.URL + "/exec/unknown"
 		}
@@ -253,6 +261,55 @@ func TestPortForwardIsTunnelledThroughWebSockets(t *testing.T) {
 		}
 		if got, err := io.ReadAll(data); err != nil || string(got) != fmt.Sprintf("ping from %d", 8080+i) {
 			t.Errorf("got %q, %v", got, err)
+		}
+	}
+}
+
+// TestPortForwardOverWebSocketChannels: clients in browsers, and those of Python and JavaScript, forward ports over
+// channels of their own: two per port, the first message of each is the port. JavaScript's offers the protocols of exec too.
+func TestPortForwardOverWebSocketChannels(t *testing.T) {
+	server := streamServer(t, echo{})
+	dial := func(query string, protocols ...string) (*websocket.Conn, error) {
+		config, err := websocket.NewConfig(strings.Replace(server.URL, "http", "ws", 1)+"/portForward?"+query, server.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		config.Protocol = protocols
+		return config.DialContext(t.Context())
+	}
+	for name, test := range map[string]struct {
+		query     string
+		protocols []string
+	}{
+		"Python":     {"port=8080,8081", []string{"v4.channel.k8s.io"}},
+		"JavaScript": {"port=8080&port=8081", []string{"v5.channel.k8s.io", "v4.channel.k8s.io", "v3.channel.k8s.io", "v2.channel.k8s.io", "channel.k8s.io"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn, err := dial(test.query, test.protocols...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			receive := func(want string) {
+				t.Helper()
+				var got []byte
+				if err := websocket.Message.Receive(conn, &got); err != nil || string(got) != want {
+					t.Fatalf("got %q, %v, want %q", got, err, want)
+				}
+			}
+			for channel, port := range []uint16{8080, 8080, 8081, 8081} {
+				receive(string(binary.LittleEndian.AppendUint16([]byte{byte(channel)}, port)))
+			}
+			if err := websocket.Message.Send(conn, []byte("\x02ping")); err != nil {
+				t.Fatal(err)
+			}
+			receive("\x02ping from 8081")
+		})
+	}
+	for _, query := range []string{"", "port=", "port=0", "port=http", "port=70000"} {
+		if conn, err := dial(query, "v4.channel.k8s.io"); err == nil {
+			conn.Close()
+			t.Errorf("a port-forward to %q began", query)
 		}
 	}
 }
