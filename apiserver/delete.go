@@ -10,7 +10,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/validation"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"sampan/apiserver/admit"
 	"sampan/kind"
@@ -20,13 +19,10 @@ import (
 // delete starts or finishes the deletion of an object. removed says that it is gone; the result is its last state
 // then, and otherwise its state while it waits for its grace period, its finalizers or its dependents.
 func (s *Server) delete(ctx context.Context, r request, opts metav1.DeleteOptions) (obj kind.Object, removed bool, err error) {
-	if errs := validation.ValidateDeleteOptions(&opts); len(errs) > 0 {
-		return nil, false, invalid(schema.GroupKind{Group: metav1.GroupName, Kind: "DeleteOptions"}, "", errs)
-	}
-	dry, err := dryRun(opts.DryRun, "DeleteOptions")
-	if err != nil {
+	if err := invalidOptions("DeleteOptions", validation.ValidateDeleteOptions(&opts)); err != nil {
 		return nil, false, err
 	}
+	dry := len(opts.DryRun) > 0
 	for {
 		snap := s.cache.snapshot()
 		cur := snap.Get(r.key)

@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/labels"
 
 	"sampan/apiserver/admit"
@@ -29,10 +30,7 @@ func (s *Server) evict(ctx context.Context, r request, opts metav1.DeleteOptions
 		return errNoSubresource(r)
 	}
 	r.subresource = "eviction"
-	dry, err := dryRun(opts.DryRun, "DeleteOptions")
-	if err != nil {
-		return err
-	}
+	dry := len(opts.DryRun) > 0
 	snap := s.cache.snapshot()
 	pod, ok := snap.Get(r.key).(*corev1.Pod)
 	if !ok {
@@ -48,6 +46,9 @@ func (s *Server) evict(ctx context.Context, r request, opts metav1.DeleteOptions
 	opts.Preconditions = &metav1.Preconditions{UID: &pod.UID}
 	if wanted != nil {
 		opts.Preconditions.ResourceVersion = wanted.ResourceVersion
+	}
+	if err := invalidOptions("DeleteOptions", validation.ValidateDeleteOptions(&opts)); err != nil {
+		return err // before the budget pays for a deletion that cannot be
 	}
 	ended := pod.DeletionTimestamp != nil || pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 	idle := pod.Status.Phase == corev1.PodPending
@@ -70,7 +71,8 @@ func (s *Server) evict(ctx context.Context, r request, opts metav1.DeleteOptions
 	}
 	// The pod serves nobody now; should it begin to in this moment, its budget counts again.
 	opts.Preconditions.ResourceVersion = &pod.ResourceVersion
-	if err = s.deleteEvicted(ctx, r, pod, opts, dry); apierrors.IsConflict(err) && ctx.Err() == nil {
+	err := s.deleteEvicted(ctx, r, pod, opts, dry)
+	if apierrors.IsConflict(err) && ctx.Err() == nil {
 		opts.Preconditions = wanted
 		return s.evict(ctx, r, opts)
 	}

@@ -66,6 +66,14 @@ func TestEvictionTakesFromTheBudget(t *testing.T) {
 	if err := c.Evict(t.Context(), podKey("a"), metav1.DeleteOptions{DryRun: []string{metav1.DryRunAll}}); err != nil || budgetNow(c).Status.DisruptionsAllowed != 1 {
 		t.Errorf("a dry run: %v, %+v", err, budgetNow(c).Status)
 	}
+	for _, impossible := range []metav1.DeleteOptions{
+		{DryRun: []string{"Some"}}, {PropagationPolicy: new(metav1.DeletionPropagation("Nobody"))}, {IgnoreStoreReadErrorWithClusterBreakingPotential: new(true)},
+	} {
+		err := c.Evict(t.Context(), podKey("a"), impossible)
+		if p, _ := view.Get[*corev1.Pod](c.Snapshot(), kind.Pods, "default", "a"); !apierrors.IsInvalid(err) || budgetNow(c).Status.DisruptionsAllowed != 1 || len(p.Status.Conditions) != 2 {
+			t.Errorf("an eviction with %+v: %v, the budget is %+v and the pod's conditions are %v", impossible, err, budgetNow(c).Status, p.Status.Conditions)
+		}
+	}
 	if err := c.Evict(t.Context(), podKey("a"), metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
