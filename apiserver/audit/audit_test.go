@@ -227,6 +227,10 @@ func TestPoliciesThatAreWrongAreRefusedWithTheField(t *testing.T) {
 		"kind: Policy\nrules: [{level: None, verbs: get}]":                                                   "rules.verbs",
 		"kind: Policy\nrules: [{level: None, resources: [{}], nonResourceURLs: [/x]}]":                       "rules cannot apply to both regular resources and non-resource URLs",
 		"kind: Policy\nrules: [{level: None}, {level: None, omitStages: [End]}]":                             `rules[1].omitStages[0]: Unsupported value: "End"`,
+		"apiVersion: audit.k8s.io/v1beta1\nkind: Policy\nrules: [{level: None}]":                             "want a Policy of audit.k8s.io/v1",
+		"kind: Rules\nrules: [{level: None}]":                                                                "want a Policy of audit.k8s.io/v1",
+		"kind: Policy\nrules: [{level: None, namespaces: [a], nonResourceURLs: [/x]}]":                       "rules cannot apply to both regular resources and non-resource URLs",
+		"kind: Policy\nrules: [{level: None, nonResourceURLs: ['*x']}]":                                      "must begin with a '/' character",
 		"kind: Policy\nomitStages: [End]\nrules: [{level: None}]":                                            `omitStages[0]: Unsupported value: "End"`,
 		"kind: Policy\nrules: [{level: None, nonResourceURLs: [x]}]":                                         "must begin with a '/' character",
 		"kind: Policy\nrules: [{level: None, nonResourceURLs: [/a*b]}]":                                      "'*' must be the final character",
@@ -287,5 +291,76 @@ rules:
 		if got.Level != c.want || c.want != auditv1.LevelNone && (len(got.OmitStages) != stages || got.OmitManagedFields != (stages == 1)) {
 			t.Errorf("%+v: %+v, want %s", c.a, got, c.want)
 		}
+	}
+}
+
+func TestRulesMatchWhatTheyName(t *testing.T) {
+	devs := auth.User{Name: "bob", Groups: []string{"devs", "all"}}
+	pod := auth.Attributes{User: devs, Verb: "get", Resource: "pods", Namespace: "shop", Name: "till"}
+	logs := auth.Attributes{User: devs, Verb: "get", Resource: "pods", Subresource: "log", Namespace: "shop", Name: "till"}
+	path := auth.Attributes{User: devs, Verb: "get", Path: "/healthz/ping"}
+	for _, c := range []struct {
+		rule string
+		a    auth.Attributes
+		want bool
+	}{
+		{``, pod, true},
+		{``, path, true},
+		{`users: [ann, bob]`, pod, true},
+		{`users: [ann]`, pod, false},
+		{`userGroups: [ops, devs]`, pod, true},
+		{`userGroups: [ops]`, pod, false},
+		{`users: [bob], userGroups: [ops]`, pod, false},
+		{`verbs: [list, get]`, path, true},
+		{`verbs: [list]`, path, false},
+		{`namespaces: [a, shop]`, pod, true},
+		{`namespaces: [a]`, pod, false},
+		{`namespaces: [""]`, path, false},
+		{`namespaces: [shop], resources: [{resources: [pods]}]`, pod, true},
+		{`namespaces: [shop], resources: [{resources: [services]}]`, pod, false},
+		{`resources: [{}]`, path, false},
+		{`resources: [{}]`, logs, true},
+		{`resources: [{group: apps}]`, pod, false},
+		{`resources: [{group: apps}, {group: "*"}]`, pod, true},
+		{`resources: [{resources: [pods]}]`, logs, false},
+		{`resources: [{resources: [pods/log]}]`, logs, true},
+		{`resources: [{resources: [pods/log]}]`, pod, false},
+		{`resources: [{resources: [pods/exec, services/log]}]`, logs, false},
+		{`resources: [{resources: [pods/*]}]`, pod, true},
+		{`resources: [{resources: [pods/*]}]`, logs, true},
+		{`resources: [{resources: [services/*]}]`, logs, false},
+		{`resources: [{resources: ["*/log"]}]`, logs, true},
+		{`resources: [{resources: ["*/log"]}]`, pod, false},
+		{`resources: [{resources: ["*"]}]`, logs, true},
+		{`resources: [{resources: [pods], resourceNames: [a, till]}]`, pod, true},
+		{`resources: [{resources: [pods], resourceNames: [a]}]`, pod, false},
+		{`nonResourceURLs: [/healthz/ping]`, path, true},
+		{`nonResourceURLs: [/healthz]`, path, false},
+		{`nonResourceURLs: [/x, /healthz*]`, path, true},
+		{`nonResourceURLs: [/livez*]`, path, false},
+		{`nonResourceURLs: ["*"]`, path, true},
+		{`nonResourceURLs: ["*"]`, pod, false},
+	} {
+		p, err := audit.ParsePolicy([]byte("apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- {level: Request, " + c.rule + "}\n- {level: Metadata, omitStages: [ResponseStarted, ResponseComplete]}\n"))
+		if err != nil {
+			t.Fatalf("%s: %v", c.rule, err)
+		}
+		if got := p.Choose(c.a).Level; got != auditv1.LevelRequest && got != auditv1.LevelMetadata || (got == auditv1.LevelRequest) != c.want {
+			t.Errorf("{%s} of %+v: %s", c.rule, c.a, got)
+		}
+	}
+}
+
+func TestLevelsIncludeTheOnesBelow(t *testing.T) {
+	order := []auditv1.Level{auditv1.LevelNone, auditv1.LevelMetadata, auditv1.LevelRequest, auditv1.LevelRequestResponse}
+	for i, has := range order {
+		for j, wanted := range order {
+			if got := (audit.Choice{Level: has}).Includes(wanted); got != (i >= j) {
+				t.Errorf("%s includes %s: %v", has, wanted, got)
+			}
+		}
+	}
+	if got := audit.Everything().Choose(auth.Attributes{Verb: "get", Path: "/x"}); got.Level != auditv1.LevelMetadata || len(got.OmitStages) != 0 {
+		t.Errorf("without a policy: %+v", got)
 	}
 }
