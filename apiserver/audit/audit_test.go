@@ -149,11 +149,19 @@ func TestObjectsThatAreTooLargeAreLeftOut(t *testing.T) {
 	l := audit.New(f, audit.Everything(), slog.New(slog.DiscardHandler))
 	stop := run(t, l)
 	large := &runtime.Unknown{Raw: []byte(`"` + strings.Repeat("x", audit.ObjectsMax) + `"`), ContentType: runtime.ContentTypeJSON}
+	event := &auditv1.Event{Verb: "create", ResponseObject: large, Annotations: map[string]string{"a": "b"}}
+	l.Record(event)
 	l.Record(&auditv1.Event{Verb: "create", ResponseObject: large})
 	stop()
+	if len(event.Annotations) != 1 || event.ResponseObject == nil {
+		t.Errorf("the event itself was changed: %v", event.Annotations)
+	}
 	var e auditv1.Event
-	if err := json.Unmarshal(f.data.Bytes(), &e); err != nil || e.Annotations["audit.k8s.io/truncated"] != "true" || e.ResponseObject != nil {
-		t.Errorf("%v: %.300s", err, f.data.String())
+	for n, line := range strings.Split(strings.TrimSpace(f.data.String()), "\n") {
+		if err := json.Unmarshal([]byte(line), &e); err != nil || e.Annotations["audit.k8s.io/truncated"] != "true" || e.ResponseObject != nil || n == 0 && e.Annotations["a"] != "b" {
+			t.Errorf("%v: %.300s", err, line)
+		}
+		e = auditv1.Event{}
 	}
 }
 
@@ -165,6 +173,32 @@ func TestWhatWaitsIsBoundedInBytes(t *testing.T) {
 	}
 	if c := l.Counts(); c.Events != 100 || c.Dropped < 90 {
 		t.Errorf("%d of %d events of 8 MB were dropped", c.Dropped, c.Events)
+	}
+}
+
+// What is written, and what was never queued, no longer takes room from what comes.
+func TestWritingMakesRoom(t *testing.T) {
+	f, told := new(file), new(bytes.Buffer)
+	l := audit.New(f, audit.Everything(), slog.New(slog.NewTextHandler(told, nil)))
+	object := &runtime.Unknown{Raw: []byte(`"` + strings.Repeat("x", 8<<20) + `"`), ContentType: runtime.ContentTypeJSON}
+	var dropped int64
+	for round := range 3 {
+		for range 20 {
+			l.Record(&auditv1.Event{RequestObject: object})
+		}
+		if round == 0 {
+			dropped = l.Counts().Dropped
+		}
+		if got, want := l.Counts().Dropped, dropped*int64(round+1); got != want || dropped == 0 || dropped >= 20 {
+			t.Fatalf("round %d: %d events are dropped, want %d", round, got, want)
+		}
+		run(t, l)()
+	}
+	if lines := int64(bytes.Count(f.data.Bytes(), []byte("\n"))); lines != 60-3*dropped {
+		t.Errorf("%d lines, want %d", lines, 60-3*dropped)
+	}
+	if n := strings.Count(told.String(), "more slowly than requests come"); n != 3 {
+		t.Errorf("the server's log says %d times that events are left out, want once each time that it begins", n)
 	}
 }
 
