@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -236,7 +237,34 @@ func TestClaimGrowsIfItsClassCan(t *testing.T) {
 		{"not bound", "elastic", "2Gi", corev1.ClaimPending, 403, "Only bound persistent volume claims can be expanded"},
 	} {
 		old := claim(&c.class, "1Gi", c.phase)
-		refused(t, admit.ClaimExpansion(request(admit.Update, claim(&c.class, c.size, c.phase), old), snap), c.code, c.text)
+		req := request(admit.Update, claim(&c.class, c.size, c.phase), old)
+		refused(t, admit.ClaimExpansion(req, snap), c.code, c.text)
+		req.Subresource = "status"
+		refused(t, admit.ClaimExpansion(req, snap), 0, "")
+	}
+	old := func(name *string, annotation string) *corev1.PersistentVolumeClaim {
+		c := claim(name, "1Gi", corev1.ClaimBound)
+		if annotation != "" {
+			c.Annotations = map[string]string{corev1.BetaStorageClassAnnotation: annotation}
+		}
+		return c
+	}
+	unsaid := class("unsaid", time.Time{}, false, false)
+	unsaid.AllowVolumeExpansion = nil
+	snap = cluster(class("fixed", time.Time{}, false, false), class("elastic", time.Time{}, false, true), unsaid)
+	for name, c := range map[string]struct {
+		old  *corev1.PersistentVolumeClaim
+		code int32
+	}{
+		"class named in the old way":            {old(nil, "elastic"), 0},
+		"the old way comes first":               {old(new("fixed"), "elastic"), 0},
+		"the old way comes first, and is fixed": {old(new("elastic"), "fixed"), 403},
+		"no class":                              {old(nil, ""), 403},
+		"a class that is gone":                  {old(new("gone"), ""), 403},
+		"a class that does not say":             {old(new("unsaid"), ""), 403},
+	} {
+		t.Log(name)
+		refused(t, admit.ClaimExpansion(request(admit.Update, claim(c.old.Spec.StorageClassName, "2Gi", corev1.ClaimBound), c.old), snap), c.code, "only dynamically provisioned pvc can be resized")
 	}
 }
 
@@ -248,6 +276,65 @@ func TestSubresourcesPassUntouched(t *testing.T) {
 	refused(t, admit.Default(admit.Config{}).Admit(req, snap, nil), 0, "")
 	if d := cmp.Diff(pod(nil), p); d != "" {
 		t.Error(d)
+	}
+}
+
+// What is filled in is filled in at creation: an object that is there, and a subresource, stay as they are.
+func TestOnlyNewObjectsAreFilledIn(t *testing.T) {
+	t0 := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	snap := cluster(class("c", t0, true, true),
+		&networkingv1.IngressClass{ObjectMeta: metav1.ObjectMeta{Name: "i", Annotations: map[string]string{"ingressclass.kubernetes.io/is-default-class": "true"}}},
+		&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n", Labels: map[string]string{corev1.LabelTopologyZone: "z", corev1.LabelTopologyRegion: "r"}}},
+		limitRange(corev1.LimitRangeItem{Type: corev1.LimitTypeContainer, Default: list("cpu=1")}))
+	onNode := func(labels map[string]string) *corev1.Pod {
+		return pod(func(p *corev1.Pod) {
+			p.Labels, p.Spec.NodeName, p.Spec.Containers = labels, "n", []corev1.Container{{Name: "c"}}
+		})
+	}
+	for name, c := range map[string]struct {
+		step admit.Step
+		obj  func() kind.Object
+	}{
+		"storage class": {admit.DefaultStorageClass, func() kind.Object { return claim(nil, "1Gi", "") }},
+		"ingress class": {admit.DefaultIngressClass, func() kind.Object {
+			return &networkingv1.Ingress{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "i"}}
+		}},
+		"taint":   {admit.NodeTaint, func() kind.Object { return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n"}} }},
+		"zone":    {admit.PodTopologyLabels, func() kind.Object { return onNode(nil) }},
+		"account": {admit.ServiceAccount, func() kind.Object { return onNode(nil) }},
+		"limits":  {admit.LimitRangeDefaults, func() kind.Object { return onNode(nil) }},
+	} {
+		for _, at := range []struct {
+			verb, sub string
+			filled    bool
+		}{{admit.Create, "", true}, {admit.Update, "", false}, {admit.Create, "status", false}} {
+			obj := c.obj()
+			req := request(at.verb, obj, nil)
+			if at.verb == admit.Update {
+				req.Old = c.obj()
+			}
+			req.Subresource = at.sub
+			refused(t, c.step(req, snap), 0, "")
+			if changed := cmp.Diff(c.obj(), obj) != ""; changed != at.filled {
+				t.Errorf("%s, %s %q: filled in %v", name, at.verb, at.sub, changed)
+			}
+		}
+	}
+	labelled := onNode(map[string]string{"a": "b"})
+	refused(t, admit.PodTopologyLabels(request(admit.Create, labelled, nil), snap), 0, "")
+	if d := cmp.Diff(map[string]string{"a": "b", corev1.LabelTopologyZone: "z", corev1.LabelTopologyRegion: "r"}, labelled.Labels); d != "" {
+		t.Error(d)
+	}
+	tainted := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n"}, Spec: corev1.NodeSpec{Taints: []corev1.Taint{{Key: "other", Effect: corev1.TaintEffectNoSchedule}}}}
+	refused(t, admit.NodeTaint(request(admit.Create, tainted, nil), snap), 0, "")
+	if len(tainted.Spec.Taints) != 2 {
+		t.Errorf("a node with another taint gets %v", tainted.Spec.Taints)
+	}
+	old := claim(nil, "1Gi", "")
+	old.Annotations = map[string]string{corev1.BetaStorageClassAnnotation: "x"}
+	refused(t, admit.DefaultStorageClass(request(admit.Create, old, nil), snap), 0, "")
+	if old.Spec.StorageClassName != nil {
+		t.Errorf("a claim that names its class in the old way gets %s", *old.Spec.StorageClassName)
 	}
 }
 

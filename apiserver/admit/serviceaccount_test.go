@@ -37,6 +37,14 @@ func TestPodGetsATokenOfItsAccount(t *testing.T) {
 			two(p)
 			p.Spec.Containers[0].VolumeMounts = []corev1.VolumeMount{{Name: "own", MountPath: tokenPath}}
 		}, "i b", 1},
+		{"something of its own everywhere", cluster(account(nil)), func(p *corev1.Pod) {
+			own := []corev1.VolumeMount{{Name: "own", MountPath: tokenPath}}
+			p.Spec.Containers = []corev1.Container{{Name: "a", VolumeMounts: own}, {Name: "b", VolumeMounts: own}}
+		}, "", 0},
+		{"mounts elsewhere", cluster(account(nil)), func(p *corev1.Pod) {
+			two(p)
+			p.Spec.Containers[0].VolumeMounts = []corev1.VolumeMount{{Name: "own", MountPath: tokenPath + "/x"}}
+		}, "i a b", 1},
 		{"a volume of its own", cluster(account(nil)), func(p *corev1.Pod) {
 			two(p)
 			p.Spec.Volumes = []corev1.Volume{{Name: "kube-api-access-own"}}
@@ -62,6 +70,33 @@ func TestPodGetsATokenOfItsAccount(t *testing.T) {
 				t.Errorf("%d volumes, want %d", len(p.Spec.Volumes), c.volumes)
 			}
 		})
+	}
+
+	pulling := account(nil)
+	pulling.ImagePullSecrets = []corev1.LocalObjectReference{{Name: "account's"}}
+	for _, own := range []string{"", "own"} {
+		p := pod(func(p *corev1.Pod) {
+			if two(p); own != "" {
+				p.Spec.ImagePullSecrets = []corev1.LocalObjectReference{{Name: own}}
+			}
+		})
+		refused(t, admit.ServiceAccount(request(admit.Create, p, nil), cluster(pulling)), 0, "")
+		want := own
+		if want == "" {
+			want = "account's"
+		}
+		if len(p.Spec.ImagePullSecrets) != 1 || p.Spec.ImagePullSecrets[0].Name != want {
+			t.Errorf("pull secrets %v, want %s", p.Spec.ImagePullSecrets, want)
+		}
+	}
+	names := make(map[string]bool)
+	for _, name := range []string{"p", "q", "r"} {
+		p := pod(func(p *corev1.Pod) { two(p); p.Name = name })
+		refused(t, admit.ServiceAccount(request(admit.Create, p, nil), cluster()), 0, "")
+		names[p.Spec.Volumes[0].Name] = true
+	}
+	if len(names) != 3 {
+		t.Errorf("volumes of three pods are named %v", names)
 	}
 
 	p := pod(two)
