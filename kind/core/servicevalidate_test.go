@@ -187,6 +187,19 @@ func TestServiceFamilies(t *testing.T) {
 		{"down without a word", stack, `{spec: {clusterIPs: [10.96.0.7], ipFamilies: [IPv4]}}`, both, "PreferDualStack", one, []string{
 			`spec.ipFamilyPolicy: Invalid value: "PreferDualStack": must be 'SingleStack' to release the secondary cluster IP`,
 			`spec.ipFamilyPolicy: Invalid value: "PreferDualStack": must be 'SingleStack' to release the secondary IP family`}},
+		{"IPv6 first", "", `{spec: {ipFamilies: [IPv6], ipFamilyPolicy: RequireDualStack}}`, both, "RequireDualStack", []corev1.IPFamily{six, four}, nil},
+		{"an address that is none is left to validation", "", `{spec: {clusterIP: bad}}`, one, "SingleStack", nil, nil},
+		{"headless with a selector, required", "", `{spec: {clusterIP: None, ipFamilyPolicy: RequireDualStack}}`, one, "RequireDualStack", nil, []string{
+			`spec.ipFamilyPolicy: Invalid value: "RequireDualStack": this cluster is not configured for dual-stack services`}},
+		{"no selector, but an address", "", `{spec: {selector: null}}`, both, "SingleStack", one, nil},
+		{"down, with other addresses", stack, `{spec: {ipFamilyPolicy: SingleStack, clusterIPs: [10.96.0.7, "fd00::8"]}}`, both, "SingleStack", both, []string{
+			`spec.ipFamilyPolicy: Invalid value: "SingleStack": must be 'RequireDualStack' or 'PreferDualStack' when multiple cluster IPs are specified`}},
+		{"down, with the families the other way round", stack, `{spec: {ipFamilyPolicy: SingleStack, ipFamilies: [IPv6, IPv4], clusterIPs: [10.96.0.7]}}`, both, "SingleStack", []corev1.IPFamily{six, four}, nil},
+		{"another first address is left to validation", stack, `{spec: {clusterIP: 10.96.0.8, clusterIPs: [10.96.0.8]}}`, both, "PreferDualStack", both, nil},
+		{"to a name and back", `{spec: {type: ExternalName, externalName: a, ports: null}}`, `{spec: {type: ClusterIP, externalName: null, ports: [{port: 80}]}}`, both, "SingleStack", one, nil},
+		{"preferred at last", `{spec: {clusterIP: 10.96.0.7, ipFamilies: [IPv4], ipFamilyPolicy: SingleStack}}`, `{spec: {ipFamilyPolicy: PreferDualStack}}`, both, "PreferDualStack", both, nil},
+		{"preferred still, as the type changes", `{spec: {clusterIP: 10.96.0.7, ipFamilies: [IPv4], ipFamilyPolicy: PreferDualStack}}`, `{spec: {type: NodePort}}`, both, "PreferDualStack", both, nil},
+		{"preferred still, as nothing changes", `{spec: {clusterIP: 10.96.0.7, clusterIPs: [10.96.0.7], ipFamilies: [IPv4], ipFamilyPolicy: PreferDualStack}}`, `{}`, both, "PreferDualStack", one, nil},
 		{"up", `{spec: {clusterIP: 10.96.0.7, ipFamilies: [IPv4], ipFamilyPolicy: SingleStack}}`, `{spec: {ipFamilyPolicy: RequireDualStack}}`, both, "RequireDualStack", both, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
