@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/util/uuid"
 
 	"sampan/apiserver"
@@ -26,8 +27,9 @@ type api struct {
 	store  store.Store
 	kinds  *kind.Registry
 	identities
-	audit *audit.Log // nil: none
-	nodes *nodeHandlers
+	audit   *audit.Log // nil: none
+	metrics partMetrics
+	nodes   *nodeHandlers
 }
 
 // newAPI opens the store and makes the API server on it. Close what it returns.
@@ -51,6 +53,8 @@ func newAPI(ctx context.Context, s Settings, log *slog.Logger) (_ *api, err erro
 	if a.audit, err = openAudit(s, log); err != nil {
 		return nil, err
 	}
+	registry := prometheus.NewRegistry()
+	a.metrics = newPartMetrics(registry)
 	var seed [32]byte
 	cryptorand.Read(seed[:]) // never fails
 	a.server, err = apiserver.New(apiserver.Config{
@@ -63,6 +67,7 @@ func newAPI(ctx context.Context, s Settings, log *slog.Logger) (_ *api, err erro
 		Random:      rand.NewChaCha8(seed),
 		ServiceCIDR: s.ServiceCIDR,
 		Nodes:       a.nodes,
+		Metrics:     registry,
 		Log:         log,
 		Version:     APIVersion(),
 		ClientCAs:   a.current.Load().pool,

@@ -109,14 +109,16 @@ func Run(ctx context.Context, s Settings, log *slog.Logger, ready io.Writer) err
 	part("administrator's socket", func(ctx context.Context) error { return serveAdmin(ctx, s, api.store, log) })
 	manager, managerEvents := named("kube-controller-manager")
 	part("controllers", func(ctx context.Context) error {
-		return oneAtATime(ctx, s, "kube-controller-manager", manager, log, func(ctx context.Context, c client.Client) error {
+		return oneAtATime(ctx, s, "kube-controller-manager", manager, api.metrics, log, func(ctx context.Context, c client.Client) error {
 			return runControllers(ctx, s, api, c, managerEvents, log)
 		})
 	})
 	binder, binderEvents := named("kube-scheduler")
 	part("scheduler", func(ctx context.Context) error {
-		return oneAtATime(ctx, s, "kube-scheduler", binder, log, func(ctx context.Context, c client.Client) error {
-			return scheduler.New(scheduler.Config{Client: c, Log: log, Now: time.Now, Events: binderEvents}).Run(ctx)
+		return oneAtATime(ctx, s, "kube-scheduler", binder, api.metrics, log, func(ctx context.Context, c client.Client) error {
+			return scheduler.New(scheduler.Config{
+				Client: c, Log: log, Now: time.Now, Events: binderEvents, Metrics: api.metrics.scheduler,
+			}).Run(ctx)
 		})
 	})
 	if s.Node {
@@ -150,9 +152,10 @@ func runControllers(ctx context.Context, s Settings, api *api, c client.Client, 
 				CABundle: bundle,
 				Volume:   volume.Config{Root: s.volumeDir()},
 			}),
-			Now:    time.Now,
-			Log:    log,
-			Events: recorder,
+			Now:     time.Now,
+			Log:     log,
+			Events:  recorder,
+			Metrics: api.metrics.controllers,
 		}).Run(ctx)
 	})
 }

@@ -28,9 +28,15 @@ import (
 
 // oneAtATime runs a part of the cluster on one of the servers that share a store, for as long as it holds the lease.
 // The embedded store has one server, which just runs it.
-func oneAtATime(ctx context.Context, s Settings, lease string, c client.Client, log *slog.Logger, part func(context.Context, client.Client) error) error {
-	if s.Etcd == nil {
+func oneAtATime(ctx context.Context, s Settings, lease string, c client.Client, m partMetrics, log *slog.Logger, part func(context.Context, client.Client) error) error {
+	leading := m.leading.WithLabelValues(lease) // begins with 0
+	duty := func(ctx context.Context, c client.Client) error {
+		leading.Set(1)
+		defer leading.Set(0)
 		return part(ctx, c)
+	}
+	if s.Etcd == nil {
+		return duty(ctx, c)
 	}
 	identity, err := candidateIn(s.DataDir, s.lockFile())
 	if err != nil {
@@ -38,7 +44,7 @@ func oneAtATime(ctx context.Context, s Settings, lease string, c client.Client, 
 	}
 	return election.New(election.Config{
 		Client: c, Namespace: metav1.NamespaceSystem, Name: lease, Identity: identity, Now: time.Now, Log: log,
-	}).Run(ctx, part)
+	}).Run(ctx, duty)
 }
 
 // candidateIn returns the identity of the server of a data directory, whose lock it holds. It is the same for the next

@@ -23,7 +23,11 @@ type Loop struct {
 	fenced []*item // due, but the view is not new enough
 	timers timers
 	seq    uint64
+	counts []counts // of each controller
 }
+
+// counts is what has happened to the keys of a controller.
+type counts struct{ adds, retries int64 }
 
 type watcher struct {
 	controller int
@@ -42,6 +46,8 @@ type item struct {
 	dirty    bool // must be decided
 	queued   bool // is in ready or fenced
 	inFlight bool
+	due      time.Time // since when it is dirty; of one that backs off, when that is over
+	began    time.Time // when the task in flight was given out
 
 	fence     int64     // not before the view is here
 	gone      Gone      // not before the view shows that this is gone
@@ -59,6 +65,7 @@ type item struct {
 type Task struct {
 	Controller string
 	Key        view.Key
+	Waited     time.Duration // since the key became due
 
 	controller *plan.Controller
 	item       *item
@@ -81,6 +88,7 @@ func NewLoop(controllers []plan.Controller) *Loop {
 		watchers:    make(map[kind.ID][]watcher),
 		snap:        new(view.Snapshot),
 		items:       make(map[itemKey]*item),
+		counts:      make([]counts, len(controllers)),
 	}
 	for i, c := range controllers {
 		for _, w := range c.Watches {
@@ -94,55 +102,58 @@ func NewLoop(controllers []plan.Controller) *Loop {
 func (l *Loop) Revision() int64 { return l.snap.Revision() }
 
 // Offer moves the loop's view to snap, and wakes what the changes between the two views concern.
-func (l *Loop) Offer(changes []view.Change, snap *view.Snapshot) {
+func (l *Loop) Offer(changes []view.Change, snap *view.Snapshot, now time.Time) {
 	l.snap = snap
 	for _, c := range changes {
-		l.wake(c)
+		l.wake(c, now)
 	}
 	l.unfence()
 }
 
 // Reset moves the loop's view to snap without knowing what changed: every watched object wakes its keys,
 // and so do the keys known so far. The first view is given to a loop this way.
-func (l *Loop) Reset(snap *view.Snapshot) {
+func (l *Loop) Reset(snap *view.Snapshot, now time.Time) {
 	l.snap = snap
 	for i := range l.controllers {
 		for _, w := range l.controllers[i].Watches {
 			for obj := range snap.All(w.Kind, "") {
 				c := view.Change{Key: view.KeyOf(w.Kind, obj), New: obj, Revision: snap.Revision()}
 				for _, k := range w.Keys(snap, c) {
-					l.mark(itemKey{i, k})
+					l.mark(itemKey{i, k}, now)
 				}
 			}
 		}
 	}
 	// A known key whose objects are gone is woken too; the order of a map must not show.
 	for _, it := range l.sorted() {
-		l.queue(it)
+		l.queue(it, now)
 	}
 	l.unfence()
 }
 
-func (l *Loop) wake(c view.Change) {
+func (l *Loop) wake(c view.Change, now time.Time) {
 	for _, w := range l.watchers[c.Key.Kind] {
 		for _, k := range w.keys(l.snap, c) {
-			l.mark(itemKey{w.controller, k})
+			l.mark(itemKey{w.controller, k}, now)
 		}
 	}
 }
 
-func (l *Loop) mark(k itemKey) {
+func (l *Loop) mark(k itemKey, now time.Time) {
 	it := l.items[k]
 	if it == nil {
 		it = &item{itemKey: k}
 		l.items[k] = it
 	}
-	l.queue(it)
+	l.queue(it, now)
 }
 
 // queue makes an item due.
-func (l *Loop) queue(it *item) {
-	it.dirty = true
+func (l *Loop) queue(it *item, now time.Time) {
+	if !it.dirty {
+		it.dirty, it.due = true, now
+		l.counts[it.controller].adds++
+	}
 	if !it.queued && !it.inFlight {
 		it.queued = true
 		l.ready = append(l.ready, it)
@@ -192,9 +203,9 @@ func (l *Loop) Next(now time.Time) (Task, bool) {
 			it.queued = false
 			continue
 		}
-		it.queued, it.dirty, it.inFlight = false, false, true
+		it.queued, it.dirty, it.inFlight, it.began = false, false, true, now
 		c := &l.controllers[it.controller]
-		return Task{Controller: c.Name, Key: it.key, controller: c, item: it, snap: l.snap, mem: it.mem}, true
+		return Task{Controller: c.Name, Key: it.key, Waited: max(0, now.Sub(it.due)), controller: c, item: it, snap: l.snap, mem: it.mem}, true
 	}
 	l.ready = nil
 	return Task{}, false
@@ -227,9 +238,14 @@ func (l *Loop) Done(t Task, o Outcome, now time.Time) {
 // fail arranges the next decision after a failed plan.
 func (l *Loop) fail(t Task, o Outcome, now time.Time) {
 	it := t.item
-	it.dirty = true
 	it.failures++
 	it.notBefore = now.Add(backOff(it.failures))
+	l.counts[it.controller].retries++
+	if !it.dirty {
+		it.dirty = true
+		l.counts[it.controller].adds++
+	}
+	it.due = it.notBefore
 	it.lift = 0
 	_, create := o.Failed.(plan.Create)
 	if apierrors.IsConflict(o.Err) || apierrors.IsNotFound(o.Err) && !create {

@@ -47,7 +47,7 @@ func (b *bench) put(name string) view.Key {
 	revision := b.world.Revision() + 1
 	old := b.world.Put(kind.ConfigMaps, obj, revision)
 	key := view.KeyOf(kind.ConfigMaps, obj)
-	b.loop.Offer([]view.Change{{Key: key, Old: old, New: obj, Revision: revision}}, b.world.Snapshot())
+	b.loop.Offer([]view.Change{{Key: key, Old: old, New: obj, Revision: revision}}, b.world.Snapshot(), at(0))
 	return key
 }
 
@@ -113,7 +113,7 @@ func TestUnknownDeletionWaitsUntilItIsSeen(t *testing.T) {
 	b.done(task, o, at(0))
 	b.idle(at(5)) // the back-off is over, but the view still has it
 	old := b.world.Remove(kind.ConfigMaps, "ns", "a", 2)
-	b.loop.Offer([]view.Change{{Key: key, Old: old, Revision: 2}}, b.world.Snapshot())
+	b.loop.Offer([]view.Change{{Key: key, Old: old, Revision: 2}}, b.world.Snapshot(), at(0))
 	b.due(at(6))
 }
 
@@ -205,7 +205,7 @@ func TestLostHistoryWakesEverything(t *testing.T) {
 	b.put("kept")
 	b.done(b.due(at(0)), Outcome{}, at(0))
 	b.world.Remove(kind.ConfigMaps, "ns", "gone", 10)
-	b.loop.Reset(b.world.Snapshot())
+	b.loop.Reset(b.world.Snapshot(), at(0))
 	woken := map[view.Key]bool{b.due(at(0)).Key: true, b.due(at(0)).Key: true}
 	if !woken[gone] || len(woken) != 2 {
 		t.Errorf("woken: %v", woken)
@@ -217,7 +217,7 @@ func TestNothingIsKeptOfWhatIsGone(t *testing.T) {
 	key := b.put("a")
 	b.done(b.due(at(0)), Outcome{}, at(0))
 	old := b.world.Remove(kind.ConfigMaps, "ns", "a", 5)
-	b.loop.Offer([]view.Change{{Key: key, Old: old, Revision: 5}}, b.world.Snapshot())
+	b.loop.Offer([]view.Change{{Key: key, Old: old, Revision: 5}}, b.world.Snapshot(), at(0))
 	b.done(b.due(at(0)), Outcome{}, at(0))
 	if len(b.loop.items) != 0 {
 		t.Errorf("%d items are kept", len(b.loop.items))

@@ -31,6 +31,8 @@ type Config struct {
 	Log         *slog.Logger
 	// Events takes the events; nil drops them.
 	Events Recorder
+	// Metrics takes what there is to know of the queues; nil drops it.
+	Metrics *Metrics
 	// Workers is how many plans are in flight at most; 0 means 4.
 	Workers int
 }
@@ -62,6 +64,12 @@ func (r *Runner) Explain(about view.Key) []Report {
 	return r.loop.Explain(about)
 }
 
+func (r *Runner) queues() []Queue {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.loop.Queues(r.cfg.Now())
+}
+
 // Run runs the controllers until ctx ends, waits for the plans in flight, and returns nil. An error means
 // that the view cannot be followed.
 func (r *Runner) Run(ctx context.Context) error {
@@ -70,8 +78,11 @@ func (r *Runner) Run(ctx context.Context) error {
 
 	snap := r.cfg.Client.Snapshot()
 	r.mu.Lock()
-	r.loop.Reset(snap)
+	r.loop.Reset(snap, r.cfg.Now())
 	r.mu.Unlock()
+	if r.cfg.Metrics != nil {
+		defer r.cfg.Metrics.follow(r)()
+	}
 
 	var running sync.WaitGroup
 	for range r.cfg.Workers {
@@ -99,9 +110,9 @@ func (r *Runner) follow(ctx context.Context, seen int64) error {
 		changes, snap, ok := r.cfg.Client.Since(seen)
 		r.mu.Lock()
 		if ok {
-			r.loop.Offer(changes, snap)
+			r.loop.Offer(changes, snap, r.cfg.Now())
 		} else {
-			r.loop.Reset(snap)
+			r.loop.Reset(snap, r.cfg.Now())
 		}
 		r.due.Broadcast()
 		r.mu.Unlock()
@@ -116,7 +127,11 @@ func (r *Runner) work(ctx context.Context) {
 		if !ok {
 			return
 		}
+		began := time.Now()
 		o := r.do(ctx, t)
+		if r.cfg.Metrics != nil {
+			r.cfg.Metrics.done(t, time.Since(began))
+		}
 		if r.cfg.Events != nil {
 			for _, e := range Events(t, o) {
 				r.cfg.Events.Record(e)

@@ -74,9 +74,13 @@ func copier(delay time.Duration) plan.Controller {
 		})
 }
 
-func run(t *testing.T, s *server, c plan.Controller) *Runner {
+func run(t *testing.T, s *server, c plan.Controller, change ...func(*Config)) *Runner {
 	ctx, cancel := context.WithCancel(t.Context())
-	r := New(Config{Client: s, Controllers: []plan.Controller{c}, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	cfg := Config{Client: s, Controllers: []plan.Controller{c}, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
+	for _, c := range change {
+		c(&cfg)
+	}
+	r := New(cfg)
 	stopped := make(chan error)
 	go func() { stopped <- r.Run(ctx) }()
 	t.Cleanup(func() {

@@ -78,7 +78,7 @@ func (l *Loop) fire(now time.Time) {
 			l.fenced = slices.Delete(l.fenced, i, i+1)
 			l.ready = append(l.ready, it)
 		}
-		l.queue(it)
+		l.queue(it, now)
 		l.arm(it)
 	}
 }

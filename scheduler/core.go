@@ -27,6 +27,8 @@ type Core struct {
 	cluster *place.Cluster
 	snap    *view.Snapshot
 	pending map[types.UID]*pending
+	states  [states]int            // how many of the pending are in each
+	gated   map[types.UID]struct{} // pods that must not be decided about yet
 	active  queue
 	backoff queue
 	touched map[string]bool // nodes that may have more room than when pods were refused
@@ -50,6 +52,18 @@ type Decision struct {
 	Node    string     // of Bind and Give
 	Claims  []view.Key // of Give
 	Message string     // of Refuse
+
+	Attempts int       // how often the pod was decided about, this time included
+	First    time.Time // when that was for the first time
+}
+
+// Pending is how many pods have no node. Those whose decision is being carried out, and those that wait for their
+// claims, are left out.
+type Pending struct{ Active, Backoff, Unschedulable, Gated int }
+
+// Pending returns how many pods wait for what.
+func (c *Core) Pending() Pending {
+	return Pending{Active: c.states[active], Backoff: c.states[backingOff], Unschedulable: c.states[unschedulable], Gated: len(c.gated)}
 }
 
 // NewCore returns a scheduler for the pods that ask for it by name (spec.schedulerName). It knows nothing before Reset.
@@ -59,6 +73,7 @@ func NewCore(name string) *Core {
 		cluster: place.NewCluster(),
 		snap:    new(view.Snapshot),
 		pending: make(map[types.UID]*pending),
+		gated:   make(map[types.UID]struct{}),
 		active:  queue{less: before},
 		backoff: queue{less: sooner},
 		touched: make(map[string]bool),
@@ -70,6 +85,7 @@ func NewCore(name string) *Core {
 func (c *Core) Reset(snap *view.Snapshot) {
 	old := c.cluster
 	c.cluster, c.snap = place.NewCluster(), snap
+	clear(c.gated)
 	for node := range view.All[*corev1.Node](snap, kind.Nodes, "") {
 		c.cluster.SetNode(node)
 	}
@@ -129,6 +145,7 @@ func (c *Core) observePod(change view.Change) {
 	if old, ok := change.Old.(*corev1.Pod); ok && (change.New == nil || change.New.GetUID() != old.UID) {
 		c.forget(old.UID)
 		c.release(old.UID)
+		delete(c.gated, old.UID)
 	}
 	if pod, ok := change.New.(*corev1.Pod); ok {
 		c.setPod(pod)
@@ -137,6 +154,11 @@ func (c *Core) observePod(change view.Change) {
 
 func (c *Core) setPod(pod *corev1.Pod) {
 	held, request := c.cluster.Holds(pod.UID)
+	if c.gates(pod) {
+		c.gated[pod.UID] = struct{}{}
+	} else {
+		delete(c.gated, pod.UID)
+	}
 	switch {
 	case finished(pod):
 		c.forget(pod.UID)
@@ -157,12 +179,23 @@ func (c *Core) setPod(pod *corev1.Pod) {
 	case c.responsible(pod):
 		p := &pending{pod: pod, request: place.NewRequest(pod), claims: claimKeys(pod)}
 		c.pending[pod.UID] = p
+		c.states[p.state]++
 		c.activate(p)
 	}
 }
 
+// asks reports whether a pod wants this scheduler.
+func (c *Core) asks(pod *corev1.Pod) bool {
+	return pod.Spec.SchedulerName == c.name && pod.DeletionTimestamp == nil
+}
+
 func (c *Core) responsible(pod *corev1.Pod) bool {
-	return pod.Spec.SchedulerName == c.name && pod.DeletionTimestamp == nil && len(pod.Spec.SchedulingGates) == 0
+	return c.asks(pod) && len(pod.Spec.SchedulingGates) == 0
+}
+
+// gates reports whether a pod wants this scheduler, but not yet.
+func (c *Core) gates(pod *corev1.Pod) bool {
+	return c.asks(pod) && len(pod.Spec.SchedulingGates) > 0 && pod.Spec.NodeName == "" && !finished(pod)
 }
 
 func (c *Core) updatePending(p *pending, pod *corev1.Pod) {
@@ -280,11 +313,24 @@ func (c *Core) wake(p *pending) {
 
 func (c *Core) activate(p *pending) {
 	c.orders++
-	p.state, p.dirty, p.order = active, false, c.orders
+	c.move(p, active)
+	p.dirty, p.order = false, c.orders
 	c.active.push(p)
 }
 
-func (c *Core) forget(uid types.UID) { delete(c.pending, uid) }
+// move puts a pending pod into a state.
+func (c *Core) move(p *pending, s state) {
+	c.states[p.state]--
+	c.states[s]++
+	p.state = s
+}
+
+func (c *Core) forget(uid types.UID) {
+	if p := c.pending[uid]; p != nil {
+		c.states[p.state]--
+		delete(c.pending, uid)
+	}
+}
 
 func (c *Core) release(uid types.UID) {
 	if node := c.cluster.Release(uid); node != "" {
@@ -317,8 +363,13 @@ func (c *Core) Next(now time.Time) (d Decision, ok bool) {
 		if !c.is(p, active) {
 			continue
 		}
+		if p.first.IsZero() {
+			p.first = now
+		}
 		if d, ok := c.decide(p); ok {
-			p.decision, p.state, p.moved, p.stale = d, inFlight, false, false
+			d.Attempts, d.First = p.attempts, p.first
+			c.move(p, inFlight)
+			p.decision, p.moved, p.stale = d, false, false
 			return d, true
 		}
 	}
@@ -328,6 +379,9 @@ func (c *Core) Next(now time.Time) (d Decision, ok bool) {
 // decide returns what to carry out for a pod, or false if it only has to wait.
 func (c *Core) decide(p *pending) (Decision, bool) {
 	freed := c.cluster.Release(p.pod.UID) // the node in mind while claims were bound
+	if freed == "" || p.failures > 0 {    // else the attempt goes on
+		p.attempts++
+	}
 	r := c.cluster.Decide(c.snap, p.request)
 	if freed != "" && freed != r.Node {
 		c.touched[freed] = true
@@ -341,7 +395,7 @@ func (c *Core) decide(p *pending) (Decision, bool) {
 	case len(r.Give) > 0:
 		return Decision{Verb: Give, Pod: p.pod, Node: r.Node, Claims: r.Give}, true
 	case len(r.Wait) > 0:
-		p.state = awaitsClaims
+		c.move(p, awaitsClaims)
 		return Decision{}, false
 	}
 	return Decision{Verb: Bind, Pod: p.pod, Node: r.Node}, true
@@ -393,9 +447,9 @@ func (c *Core) settle(p *pending, verb Verb) {
 	p.failures = 0
 	dirty := p.dirty
 	if verb == Give {
-		p.state = awaitsClaims
+		c.move(p, awaitsClaims)
 	} else {
-		p.state = unschedulable
+		c.move(p, unschedulable)
 	}
 	if dirty {
 		c.wake(p)
@@ -405,7 +459,8 @@ func (c *Core) settle(p *pending, verb Verb) {
 func (c *Core) backOff(p *pending, now time.Time) {
 	delay := backoffMin << min(p.failures, 4)
 	p.failures++
-	p.state, p.notBefore = backingOff, now.Add(min(delay, backoffMax))
+	c.move(p, backingOff)
+	p.notBefore = now.Add(min(delay, backoffMax))
 	c.backoff.push(p)
 }
 

@@ -181,6 +181,15 @@ func TestSchedulerNeverOvercommitsAndNeverForgets(t *testing.T) {
 			}
 			f.now = f.now.Add(time.Second)
 		}
+		waiting := scheduler.Pending{}
+		for p := range view.All[*corev1.Pod](f.world.Snapshot(), kind.Pods, "") {
+			if p.Spec.NodeName == "" {
+				waiting.Unschedulable++
+			}
+		}
+		if got := f.core.Pending(); got != waiting {
+			t.Fatalf("pending are %+v, want %+v", got, waiting)
+		}
 		taken := f.taken()
 		free := int64(0)
 		for _, name := range f.names(kind.Nodes) {

@@ -19,6 +19,8 @@ const (
 	awaitsClaims               // has a node in mind; its claims are not bound yet
 	unschedulable              // fits nowhere; waits for a change that could help
 	backingOff                 // a write failed; waits until notBefore
+
+	states // how many there are
 )
 
 // pending is a pod without a node that this scheduler is responsible for.
@@ -32,8 +34,10 @@ type pending struct {
 	stale   bool // backing off because a write met a newer state than the decision: until that is seen
 	order   int  // of activation; earlier goes first among equal priorities
 
-	decision  Decision // the one in flight
-	failures  int      // writes failed in a row
+	decision  Decision  // the one in flight
+	attempts  int       // how often it was decided about
+	first     time.Time // when that was for the first time
+	failures  int       // writes failed in a row
 	notBefore time.Time
 }
 

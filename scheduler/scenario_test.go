@@ -33,7 +33,8 @@ import (
 type bubble struct {
 	t *testing.T
 	client.Client
-	events *seen
+	events  *seen
+	metrics *scheduler.Metrics
 }
 
 // seen collects events.
@@ -58,13 +59,13 @@ func (s *seen) has(event string) bool {
 func run(t *testing.T, wrap func(client.Client) client.Client, story func(b *bubble)) {
 	synctest.Test(t, func(t *testing.T) {
 		c := apiservertest.NewMemory(t).Client(apiservertest.Admin())
-		b := &bubble{t: t, Client: c, events: new(seen)}
+		b := &bubble{t: t, Client: c, events: new(seen), metrics: scheduler.NewMetrics()}
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup
 		defer running.Wait()
 		defer cancel()
 		log := slog.New(slog.NewTextHandler(t.Output(), nil))
-		s := scheduler.New(scheduler.Config{Client: wrap(c), Log: log, Now: time.Now, Events: b.events})
+		s := scheduler.New(scheduler.Config{Client: wrap(c), Log: log, Now: time.Now, Events: b.events, Metrics: b.metrics})
 		cfg := volume.Config{Root: "/var/lib/sampan/volumes"}
 		controllers := controller.New(controller.Config{Client: c, Now: time.Now, Log: log, Events: b.events,
 			Controllers: []plan.Controller{volume.NewClaims(cfg), volume.NewVolumes(cfg)}})

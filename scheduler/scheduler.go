@@ -29,13 +29,15 @@ const writers = 64
 // Events takes what users should see about a pod: an events.Recorder. Record must not block.
 type Events interface{ Record(events.Event) }
 
-// Config is what a Scheduler is made of. Every field is required but Name.
+// Config is what a Scheduler is made of. Every field is required but Name and Metrics.
 type Config struct {
 	Client client.Client
 	Log    *slog.Logger
 	Now    func() time.Time
 	Events Events
 	Name   string // of pods' spec.schedulerName; "" means default-scheduler
+	// Metrics counts what is done; nil for nobody.
+	Metrics *Metrics
 }
 
 // Scheduler is the goroutine shell around [Core].
@@ -74,15 +76,27 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	core := NewCore(s.cfg.Name)
 	wake := time.NewTimer(0)
 	defer wake.Stop()
+	defer s.cfg.Metrics.waits(nil)
+	waiting := Pending{Active: -1} // none that was shown
 	for busy := 0; ; {
 		for busy < writers {
+			began := time.Now()
 			d, ok := core.Next(s.cfg.Now())
 			if !ok {
 				break
 			}
+			s.cfg.Metrics.decided(time.Since(began))
 			busy++
 			snap := core.Snapshot()
-			running.Go(func() { outcomes <- outcome{d, s.carryOut(ctx, snap, d)} })
+			running.Go(func() {
+				err := s.carryOut(ctx, snap, d)
+				s.cfg.Metrics.carriedOut(s.cfg.Name, d, err, time.Since(began), s.cfg.Now())
+				outcomes <- outcome{d, err}
+			})
+		}
+		if now := core.Pending(); now != waiting {
+			waiting = now
+			s.cfg.Metrics.waits(&now)
 		}
 		wake.Stop()
 		if at := core.WakeAt(); !at.IsZero() && busy < writers {

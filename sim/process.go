@@ -146,9 +146,11 @@ func newManager(controllers []plan.Controller) func(*process) behavior {
 	return func(p *process) behavior { return &manager{process: p, loop: controller.NewLoop(controllers)} }
 }
 
-func (m *manager) reset(snap *view.Snapshot) { m.loop.Reset(snap) }
+func (m *manager) reset(snap *view.Snapshot) { m.loop.Reset(snap, m.s.now) }
 
-func (m *manager) offer(changes []view.Change, snap *view.Snapshot) { m.loop.Offer(changes, snap) }
+func (m *manager) offer(changes []view.Change, snap *view.Snapshot) {
+	m.loop.Offer(changes, snap, m.s.now)
+}
 
 func (m *manager) pump() {
 	for m.inFlight < plansMax {
