@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/bits"
 	"reflect"
@@ -62,6 +63,20 @@ func marshalEnvelope(gvk schema.GroupVersionKind, m protoMessage) ([]byte, error
 	}
 	copy(buf[len(head)+size:], envelopeTail)
 	return buf, nil
+}
+
+// messageOf returns what is encoded as an object's protobuf message.
+func messageOf(obj kind.Object) (protoMessage, error) {
+	m, ok := obj.(protoMessage)
+	if !ok {
+		return nil, notEncoded(obj, errors.New("it has no protobuf form"))
+	}
+	return m, nil
+}
+
+// notEncoded is the error of an object that cannot be encoded, with the name of the object.
+func notEncoded(obj kind.Object, err error) error {
+	return fmt.Errorf("encode %T %s/%s: %w", obj, obj.GetNamespace(), obj.GetName(), err)
 }
 
 // marshalExactly fills buf, whose length is the message's size.

@@ -4,13 +4,16 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"sampan/kind"
+	"sampan/kind/apps"
 	"sampan/kind/core"
 )
 
@@ -19,6 +22,22 @@ func testObject(name string, size int) kind.Object {
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
 		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "default"},
 		Data:       map[string]string{"k": strings.Repeat("x", size)},
+	}
+}
+
+func TestObjectThatCannotBeEncodedIsNamed(t *testing.T) {
+	broken := &appsv1.ControllerRevision{
+		ObjectMeta: metav1.ObjectMeta{Name: "broken", Namespace: "default"}, Data: runtime.RawExtension{Raw: []byte("{")},
+	}
+	for name, v := range map[string]*viewer{
+		"shared": {keep: true},
+		"own":    {},
+		"table":  {accepts: accepted{as: asTable}, kind: apps.ControllerRevision(), now: time.Now, include: "Object"},
+	} {
+		v.forms = newEncodings(1 << 20)
+		if _, err := v.json(broken); err == nil || !strings.Contains(err.Error(), "encode *v1.ControllerRevision default/broken: ") {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -189,8 +189,8 @@ func (s *Server) remove(ctx context.Context, r request, last, cur kind.Object) (
 	return withRevision(last, revision), nil
 }
 
-// deleteCollection deletes the objects that a list selects (the first of them if there is a limit), one after the other, and returns them as they were
-// listed. Objects that are gone meanwhile do not matter.
+// deleteCollection deletes the objects that a list selects (the first of them if there is a limit), one after the
+// other, and returns them as they were listed. Objects that are gone meanwhile do not matter.
 func (s *Server) deleteCollection(ctx context.Context, r request, sel selection, limit int64, opts metav1.DeleteOptions) ([]kind.Object, error) {
 	var items []kind.Object
 	for obj := range sel.objects(s.cache.snapshot(), r.kind, r.key.Namespace, "") {

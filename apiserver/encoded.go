@@ -2,7 +2,6 @@ package apiserver
 
 import (
 	"encoding/json"
-	"fmt"
 	"sync"
 
 	"sampan/kind"
@@ -39,7 +38,7 @@ func (e *encodings) json(obj kind.Object) ([]byte, error) {
 	if x.json == nil {
 		data, err := json.Marshal(obj)
 		if err != nil {
-			return nil, fmt.Errorf("encode %T %s/%s: %w", obj, obj.GetNamespace(), obj.GetName(), err)
+			return nil, notEncoded(obj, err)
 		}
 		x.json = data
 		e.grown(len(data))
@@ -54,13 +53,13 @@ func (e *encodings) protoOf(x *encoded, obj kind.Object) ([]byte, error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.proto == nil {
-		m, ok := obj.(protoMessage)
-		if !ok {
-			return nil, fmt.Errorf("%T has no protobuf form", obj)
+		m, err := messageOf(obj)
+		if err != nil {
+			return nil, err
 		}
 		data := make([]byte, m.Size())
 		if err := marshalExactly(m, data); err != nil {
-			return nil, err
+			return nil, notEncoded(obj, err)
 		}
 		x.proto = data
 		e.grown(len(data))

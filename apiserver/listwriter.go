@@ -63,7 +63,7 @@ func jsonParts(v *viewer, meta metav1.ListMeta) (head []byte, items string, item
 			Columns []metav1.TableColumnDefinition `json:"columnDefinitions"`
 		}{typeMeta(v), meta, v.kind.Columns})
 		now := v.now()
-		return head, "rows", func(obj kind.Object) ([]byte, error) { return json.Marshal(v.row(obj, now)) }, err
+		return head, "rows", func(obj kind.Object) ([]byte, error) { return marshalJSON(obj, v.row(obj, now)) }, err
 	}
 	head, err = json.Marshal(struct {
 		metav1.TypeMeta
@@ -186,7 +186,7 @@ func protoList(v *viewer, l listed, meta metav1.ListMeta, out io.Writer) error {
 			return err
 		}
 		if len(data) != n {
-			return fmt.Errorf("an object was measured as %d bytes and encoded as %d", n, len(data))
+			return notEncoded(l.items[i], fmt.Errorf("it was measured as %d bytes and encoded as %d", n, len(data)))
 		}
 		if _, err := out.Write(data); err != nil {
 			return err
@@ -241,7 +241,10 @@ func (v *viewer) protos(objs []kind.Object) (*measuredItems, error) {
 		} else {
 			buf = make([]byte, n)
 		}
-		return buf, marshalExactly(msg, buf)
+		if err := marshalExactly(msg, buf); err != nil {
+			return nil, notEncoded(objs[i], err)
+		}
+		return buf, nil
 	}
 	for i, obj := range objs {
 		msg, err := own.protoMessage(obj)

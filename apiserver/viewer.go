@@ -2,7 +2,6 @@ package apiserver
 
 import (
 	"encoding/json"
-	"fmt"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -45,14 +44,23 @@ func (v *viewer) json(obj kind.Object) ([]byte, error) {
 			table.ColumnDefinitions = nil // a stream has them once, as upstream's has
 		}
 		v.columns = true
-		return json.Marshal(table)
+		return marshalJSON(obj, table)
 	case asPartial, asList:
-		return json.Marshal(v.partial(obj))
+		return marshalJSON(obj, v.partial(obj))
 	}
 	if v.keep && v.version == nil && obj == published {
 		return v.forms.json(obj)
 	}
-	return json.Marshal(shownIn(v.version, obj))
+	return marshalJSON(obj, shownIn(v.version, obj))
+}
+
+// marshalJSON returns the JSON of what is shown of an object.
+func marshalJSON(obj kind.Object, shown any) ([]byte, error) {
+	data, err := json.Marshal(shown)
+	if err != nil {
+		return nil, notEncoded(obj, err)
+	}
+	return data, nil
 }
 
 // cleared returns an object without what is to be left out.
@@ -66,10 +74,7 @@ func (v *viewer) cleared(obj kind.Object) kind.Object {
 
 // proto returns an object's protobuf message, without an envelope.
 func (v *viewer) proto(obj kind.Object) ([]byte, error) {
-	if v.accepts.as != "" {
-		return v.partial(obj).Marshal()
-	}
-	if v.keep && v.version == nil {
+	if v.accepts.as == "" && v.keep && v.version == nil {
 		return v.forms.proto(obj)
 	}
 	m, err := v.protoMessage(obj)
@@ -77,7 +82,10 @@ func (v *viewer) proto(obj kind.Object) ([]byte, error) {
 		return nil, err
 	}
 	data := make([]byte, m.Size())
-	return data, marshalExactly(m, data)
+	if err := marshalExactly(m, data); err != nil {
+		return nil, notEncoded(obj, err)
+	}
+	return data, nil
 }
 
 // protoMessage returns what is encoded as an object's protobuf message.
@@ -85,11 +93,7 @@ func (v *viewer) protoMessage(obj kind.Object) (protoMessage, error) {
 	if v.accepts.as != "" {
 		return v.partial(obj), nil
 	}
-	m, ok := shownIn(v.version, obj).(protoMessage)
-	if !ok {
-		return nil, fmt.Errorf("%T has no protobuf form", obj)
-	}
-	return m, nil
+	return messageOf(shownIn(v.version, obj))
 }
 
 // message returns a whole object, in up to three parts.

@@ -136,6 +136,7 @@ func Run(ctx context.Context, s Settings, log *slog.Logger, ready io.Writer) err
 	if err := parts.Wait(); !errors.Is(err, context.Canceled) {
 		return err
 	}
+	log.Info("stopped", "data", s.DataDir, "instance", s.Instance)
 	return nil
 }
 

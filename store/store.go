@@ -131,8 +131,8 @@ func (e *ConflictError) Error() string {
 	return fmt.Sprintf("write of %s expected revision %d, found %d", e.Key, e.Expect, e.Current)
 }
 
-// CheckWrites returns an error for writes that cannot be one transaction: a key that does not begin with a slash, a key that is written
-// twice, an Expect that is no revision. Back ends call it first.
+// CheckWrites returns an error for writes that cannot be one transaction: a key that does not begin with a slash, a
+// key that is written twice, an Expect that is no revision. Back ends call it first.
 func CheckWrites(writes []Write) error {
 	for i, w := range writes {
 		if !strings.HasPrefix(w.Key, "/") {
