@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 )
 
 // CheckDataDir returns an error if a data directory exists and is somebody else's. A directory is a server's from
@@ -30,6 +31,31 @@ func CheckDataDir(dir string) error {
 		default:
 			return fmt.Errorf("%s is not a data directory of Sampan: it holds %s and no server.lock; "+
 				"name an empty or new directory with --data-dir", dir, e.Name())
+		}
+	}
+	return nil
+}
+
+// unfinished are the names that files of the data directory have until they are whole: in it, and in its pki folder.
+var (
+	unfinished    = regexp.MustCompile(`^\.(kubeconfig|backup)-\d+$`)
+	unfinishedPKI = regexp.MustCompile(`^\..+\.(crt|key)\.\d+$`)
+)
+
+// removeUnfinished removes the files that a server left half written when it was killed. The caller holds the lock.
+func removeUnfinished(s Settings) error {
+	for dir, names := range map[string]*regexp.Regexp{s.DataDir: unfinished, s.pkiDir(): unfinishedPKI} {
+		entries, err := os.ReadDir(dir)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("data directory: %w", err)
+		}
+		for _, e := range entries {
+			if !e.Type().IsRegular() || !names.MatchString(e.Name()) {
+				continue
+			}
+			if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
+				return fmt.Errorf("data directory: %w", err)
+			}
 		}
 	}
 	return nil

@@ -53,6 +53,9 @@ func Run(ctx context.Context, s Settings, log *slog.Logger, ready io.Writer) err
 		return err
 	}
 	defer lock.release()
+	if err := removeUnfinished(s); err != nil {
+		return err
+	}
 	// Before anything else is touched: a taken port is the commonest mistake.
 	listener, err := net.Listen("tcp", s.Listen.String())
 	if err != nil {
