@@ -147,6 +147,9 @@ func decodeBody(media string, data []byte, want schema.GroupVersionKind, obj run
 	return nil
 }
 
+// warnedMax is how many warnings of YAML's decoder are passed on. JSON's has the same bound itself.
+const warnedMax = 100
+
 // warnOf warns of what a strict decoder refuses. YAML's decoder says everything in one error, a line for each: a header
 // has none, so each line is a warning.
 func warnOf(strict []error, warn func(string)) {
@@ -157,7 +160,7 @@ func warnOf(strict []error, warn func(string)) {
 			warn(e.Error())
 			continue
 		}
-		for line := range strings.SplitSeq(lines, "\n") {
+		for _, line := range strings.SplitN(lines, "\n", warnedMax+1)[:min(warnedMax, strings.Count(lines, "\n")+1)] {
 			warn(strings.TrimSpace(line))
 		}
 	}

@@ -194,18 +194,34 @@ func (x *exchange) writeView(code int, v *viewer, obj kind.Object) error {
 }
 
 // addWarning adds a warning that is not there yet. Headers must stay small: as upstream does, warnings that would make
-// them large are cut.
+// them large are cut, and then no more are added.
 func addWarning(h http.Header, text string) {
 	const allMost, oneMost = 4 << 10, 256
-	have := h.Values("Warning")
+	const name = "Warning"
+	cut := func(text string) string { return strings.ToValidUTF8(text[:min(len(text), oneMost)], "") }
+	add := func(text string) {
+		if header, err := utilnet.NewWarningHeader(299, "-", text); err == nil {
+			h.Add(name, header)
+		}
+	}
+	had, _ := utilnet.ParseWarningHeaders(h[name]) // they are ours
 	total := len(text)
-	for _, w := range have {
-		total += len(w)
+	for _, w := range had {
+		if total += len(w.Text); w.Text == text || w.Text == cut(text) {
+			return
+		}
 	}
-	if total > allMost && len(text) > oneMost {
-		text = strings.ToValidUTF8(text[:oneMost], "")
+	if total <= allMost {
+		add(text)
+		return
 	}
-	if header, err := utilnet.NewWarningHeader(299, "-", text); err == nil && !slices.Contains(have, header) {
-		h.Add("Warning", header)
+	h.Del(name)
+	total = len(cut(text))
+	for _, w := range had {
+		total += len(cut(w.Text))
+		add(cut(w.Text))
+	}
+	if total <= allMost {
+		add(cut(text))
 	}
 }
