@@ -119,6 +119,9 @@ func (s *Server) commitNew(ctx context.Context, r request, obj kind.Object, clai
 	if err != nil {
 		return nil, apierrors.NewInternalError(err)
 	}
+	if err := checkSize(r.kind, value, obj, nil); err != nil {
+		return nil, err
+	}
 	key := view.KeyOf(r.kind.ID, obj)
 	writes := append(claims, store.Write{Key: storeKey(key), Value: value, Hint: published{owner: s.cache, obj: obj}})
 	revision, err := s.commit(ctx, writes...)

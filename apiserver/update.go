@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -167,6 +168,9 @@ func (s *Server) replace(ctx context.Context, r request, next, cur kind.Object, 
 	if err != nil {
 		return nil, apierrors.NewInternalError(err)
 	}
+	if err := checkSize(r.kind, value, next, cur); err != nil {
+		return nil, err
+	}
 	if same && len(claims) == 0 {
 		return cur, nil
 	}
@@ -195,6 +199,28 @@ func encodeNext(k *kind.Kind, next, cur kind.Object) (value []byte, same bool, e
 	}
 	old, err := encodeStored(k, have)
 	return value, bytes.Equal(value, old), err
+}
+
+// objectMax is how large an object may be in the store, in bytes. etcd takes requests of 1.5 MiB, which is upstream's bound;
+// what is left of that is for the key and what else is in the transaction. Without a bound many patches would make an
+// object of any size, and a cluster could not be moved to etcd.
+const objectMax = 1536<<10 - 4<<10
+
+// checkSize refuses an object that is too large, given as it would be stored. One that is there already may become smaller,
+// and may be deleted. cur is nil for a new one.
+func checkSize(k *kind.Kind, value []byte, next, cur kind.Object) error {
+	if len(value) <= objectMax {
+		return nil
+	}
+	if cur != nil {
+		if next.GetDeletionTimestamp() != nil && cur.GetDeletionTimestamp() == nil {
+			return nil
+		}
+		if old, err := encodeStored(k, shallowCopy(cur)); err == nil && len(value) <= len(old) {
+			return nil
+		}
+	}
+	return apierrors.NewRequestEntityTooLargeError(fmt.Sprintf("the object would take %d bytes in the store, at most %d are allowed", len(value), objectMax))
 }
 
 func errNoSubresource(r request) error {

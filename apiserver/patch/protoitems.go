@@ -28,7 +28,7 @@ type protoCounter struct {
 
 // protoField is a field that is a list or has lists in it.
 type protoField struct {
-	list    bool
+	list    bool         // or a map
 	numbers bool         // they may be packed into one value
 	message reflect.Type // of the field, or of the list's items; nil: those are no messages
 }
@@ -91,7 +91,7 @@ func (c *protoCounter) fields(t reflect.Type) map[protowire.Number]protoField {
 			case isList(f.Type, tag[2]):
 				fields[protowire.Number(number)] = listField(f.Type.Elem())
 			default:
-				fields[protowire.Number(number)] = protoField{message: messageType(f.Type)}
+				fields[protowire.Number(number)] = protoField{list: indirect(f.Type).Kind() == reflect.Map, message: messageType(f.Type)}
 			}
 		}
 	}
