@@ -41,35 +41,51 @@ func (s podSecurity) admit(req *Request, snap *view.Snapshot) error {
 	if spec == nil {
 		return nil
 	}
-	ns, _ := view.Get[*corev1.Namespace](snap, kind.Namespaces, "", req.Namespace)
-	if ns == nil || !labelled(ns.Labels) {
-		return nil
-	}
-	want, errs := api.PolicyToEvaluate(ns.Labels, privileged())
-	if len(errs) == 0 && want.FullyPrivileged() {
-		return nil
-	}
 	pod, isPod := req.Object.(*corev1.Pod)
 	switch {
 	case !isPod && req.Subresource != "":
 		return nil
 	case isPod && req.Subresource != "" && req.Subresource != "ephemeralcontainers" && req.Subresource != "resize":
 		return nil
-	case isPod && req.Old != nil && !newImages(pod, req.Old.(*corev1.Pod)):
+	}
+	ns, _ := view.Get[*corev1.Namespace](snap, kind.Namespaces, "", req.Namespace)
+	if ns == nil {
 		return nil
 	}
+	want, errs := privileged(), field.ErrorList(nil)
+	if labelled(ns.Labels) {
+		want, errs = api.PolicyToEvaluate(ns.Labels, want)
+	}
+	if len(errs) == 0 && want.FullyPrivileged() {
+		if isPod {
+			s.annotate(req, api.EnforcedPolicyAnnotationKey, privileged().Enforce.String())
+		}
+		return nil
+	}
+	if isPod && req.Old != nil && !newImages(pod, req.Old.(*corev1.Pod)) {
+		return nil
+	}
+	if len(errs) > 0 {
+		s.annotate(req, "error", fmt.Sprintf("Failed to parse policy: %v", errs.ToAggregate()))
+	}
+	if r := s.check(want.Audit, meta, spec); !r.Allowed {
+		s.annotate(req, api.AuditViolationsAnnotationKey, fmt.Sprintf("would violate PodSecurity %q: %s", want.Audit.String(), r.ForbiddenDetail()))
+	}
 	if isPod {
+		s.annotate(req, api.EnforcedPolicyAnnotationKey, want.Enforce.String())
 		if r := s.check(want.Enforce, meta, spec); !r.Allowed {
 			return forbidden(req, "violates PodSecurity %q: %s", want.Enforce.String(), r.ForbiddenDetail())
 		}
-	}
-	if r := s.check(want.Audit, meta, spec); !r.Allowed {
-		req.annotate(api.AuditAnnotationPrefix+api.AuditViolationsAnnotationKey, fmt.Sprintf("would violate PodSecurity %q: %s", want.Audit.String(), r.ForbiddenDetail()))
 	}
 	if r := s.check(want.Warn, meta, spec); !r.Allowed {
 		req.warning(fmt.Sprintf("would violate PodSecurity %q: %s", want.Warn.String(), r.ForbiddenDetail()))
 	}
 	return nil
+}
+
+// annotate tells the audit log what was decided.
+func (podSecurity) annotate(req *Request, key, value string) {
+	req.annotate(api.AuditAnnotationPrefix+key, value)
 }
 
 func (s podSecurity) check(v api.LevelVersion, meta *metav1.ObjectMeta, spec *corev1.PodSpec) policy.AggregateCheckResult {

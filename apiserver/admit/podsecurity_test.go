@@ -3,6 +3,7 @@ package admit_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -46,6 +47,7 @@ func TestPodSecurity(t *testing.T) {
 	harmless := func(p *corev1.Pod) { p.Spec.Containers = []corev1.Container{{Name: "c", Image: "i"}} }
 	deployment := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "d"}}
 	deployment.Spec.Template.Spec = pod(privilegedPod).Spec
+	enforced := func(level string) map[string]string { return map[string]string{"enforce-policy": level + ":latest"} }
 	renamed := pod(privilegedPod)
 	renamed.Spec.Containers[0].Image = "other"
 	for _, c := range []struct {
@@ -56,16 +58,21 @@ func TestPodSecurity(t *testing.T) {
 		warnings []string
 		notes    map[string]string
 	}{
-		{"no labels", level(), pod(privilegedPod), nil, "", nil, nil},
+		{"no labels", level(), pod(privilegedPod), nil, "", nil, enforced("privileged")},
+		{"labels that are none", level("enforce", "strict"), pod(harmless), nil, `violates PodSecurity "restricted:latest"`, nil, map[string]string{
+			"enforce-policy": "restricted:latest",
+			"error":          `Failed to parse policy: metadata.labels[pod-security.kubernetes.io/enforce]: Invalid value: "strict": must be one of privileged, baseline, restricted`}},
 		{"enforced", level("enforce", "baseline"), pod(privilegedPod), nil,
-			`pods "p" is forbidden: violates PodSecurity "baseline:latest": privileged (container "c" must not set securityContext.privileged=true)`, nil, nil},
-		{"harmless", level("enforce", "baseline"), pod(harmless), nil, "", nil, nil},
-		{"warned", level("warn", "baseline"), pod(privilegedPod), nil, "", []string{"would " + tooPrivileged}, nil},
+			`pods "p" is forbidden: violates PodSecurity "baseline:latest": privileged (container "c" must not set securityContext.privileged=true)`, nil, enforced("baseline")},
+		{"enforced and audited", level("enforce", "baseline", "audit", "baseline"), pod(privilegedPod), nil, "violates PodSecurity", nil,
+			map[string]string{"enforce-policy": "baseline:latest", "audit-violations": "would " + tooPrivileged}},
+		{"harmless", level("enforce", "baseline"), pod(harmless), nil, "", nil, enforced("baseline")},
+		{"warned", level("warn", "baseline"), pod(privilegedPod), nil, "", []string{"would " + tooPrivileged}, enforced("privileged")},
 		{"audited", level("audit", "baseline"), pod(privilegedPod), nil, "", nil,
-			map[string]string{"pod-security.kubernetes.io/audit-violations": "would " + tooPrivileged}},
+			map[string]string{"enforce-policy": "privileged:latest", "audit-violations": "would " + tooPrivileged}},
 		{"templates are warned about only", level("enforce", "baseline", "warn", "baseline"), deployment, nil, "", []string{"would " + tooPrivileged}, nil},
 		{"nothing new", level("enforce", "baseline"), pod(privilegedPod), pod(privilegedPod), "", nil, nil},
-		{"a new image", level("enforce", "baseline"), renamed, pod(privilegedPod), "violates PodSecurity", nil, nil},
+		{"a new image", level("enforce", "baseline"), renamed, pod(privilegedPod), "violates PodSecurity", nil, enforced("baseline")},
 		{"unknown level", level(), level("enforce", "strict"), nil, `metadata.labels[pod-security.kubernetes.io/enforce]: Invalid value: "strict": must be one of privileged, baseline, restricted`, nil, nil},
 		{"stricter than what runs", level(), level("enforce", "baseline"), level(), "", []string{
 			`existing pods in namespace "ns" violate the new PodSecurity enforce level "baseline:latest"`, "a (and 1 other pod): privileged"}, nil},
@@ -81,7 +88,12 @@ func TestPodSecurity(t *testing.T) {
 			var warnings []string
 			var notes map[string]string
 			req.Warn = func(text string) { warnings = append(warnings, text) }
-			req.Annotate = func(key, value string) { notes = map[string]string{key: value} }
+			req.Annotate = func(key, value string) {
+				if notes == nil {
+					notes = map[string]string{}
+				}
+				notes[strings.TrimPrefix(key, "pod-security.kubernetes.io/")] = value
+			}
 			err := podSecurity(t)(req, cluster(c.ns, one, two))
 			code := int32(403)
 			switch {
