@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"sampan/kind"
@@ -41,6 +42,22 @@ func TestServersThatStartTogetherMakeTheAPIServiceOnce(t *testing.T) {
 	newServer(t, st) // makes it; the first server does not follow, so it does not know yet
 	if err := first.Bootstrap(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestABindingOfEveryClusterToAnotherRoleIsReplaced(t *testing.T) {
+	s := newMemory(t)
+	c, key := s.Client(masters()), view.Key{Kind: kind.ClusterRoleBindings, Name: "system:discovery"}
+	if _, err := c.Delete(t.Context(), key, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	must(t, c, &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: key.Name}, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
+		Subjects: []rbacv1.Subject{{Kind: rbacv1.GroupKind, APIGroup: rbacv1.GroupName, Name: "system:authenticated"}}})
+	if err := s.Bootstrap(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if b, ok := view.Get[*rbacv1.ClusterRoleBinding](c.Snapshot(), key.Kind, "", key.Name); !ok || b.RoleRef.Name != "system:discovery" {
+		t.Errorf("the binding is to %+v", b)
 	}
 }
 

@@ -11,13 +11,23 @@ import (
 	"sampan/apiserver/auth/rbac"
 	"sampan/kind"
 	"sampan/store"
+	"sampan/view"
 )
 
 // bootstrapRoles gives the cluster the roles and bindings that every cluster has, as far as they are missing. New
 // ones are one transaction, so that a first start costs one write to the disk.
 func (s *Server) bootstrapRoles(ctx context.Context) error {
 	for {
-		missing, outdated := rbac.Reconcile(s.cache.snapshot())
+		missing, outdated, foreign := rbac.Reconcile(s.cache.snapshot())
+		for _, obj := range foreign {
+			key := view.KeyOf(kind.ClusterRoleBindings, obj)
+			if _, err := s.own().Delete(ctx, key, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+				return fmt.Errorf("replace the %s, which is to another role than it should be: %w", key, err)
+			}
+		}
+		if len(foreign) > 0 {
+			continue // and create them anew
+		}
 		err := s.createAll(ctx, missing)
 		var conflict *store.ConflictError
 		if errors.As(err, &conflict) {

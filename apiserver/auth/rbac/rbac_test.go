@@ -19,7 +19,7 @@ import (
 // world returns a snapshot with what every cluster has, and more.
 func world(more ...kind.Object) *view.Snapshot {
 	var w view.World
-	created, _ := rbac.Reconcile(w.Snapshot())
+	created, _, _ := rbac.Reconcile(w.Snapshot())
 	for i, obj := range append(created, more...) {
 		w.Put(idOf(obj), obj, int64(i+1))
 	}
@@ -147,8 +147,8 @@ func TestBindingsGrantWhereTheyStand(t *testing.T) {
 }
 
 func TestDefaultRolesAreRepairedButNotTakenFromTheirOwner(t *testing.T) {
-	if create, update := rbac.Reconcile(world()); len(create)+len(update) != 0 {
-		t.Fatalf("a cluster with everything lacks %d and needs %d changes", len(create), len(update))
+	if create, update, foreign := rbac.Reconcile(world()); len(create)+len(update)+len(foreign) != 0 {
+		t.Fatalf("a cluster with everything lacks %d, needs %d changes and has %d foreign bindings", len(create), len(update), len(foreign))
 	}
 	role := func(name string) *rbacv1.ClusterRole {
 		for _, r := range rbac.ClusterRoles() {
@@ -185,7 +185,12 @@ func TestDefaultRolesAreRepairedButNotTakenFromTheirOwner(t *testing.T) {
 	unbound.Subjects = []rbacv1.Subject{{Kind: "User", APIGroup: rbacv1.GroupName, Name: "bob"}}
 	elsewhere := binding("system:monitoring")
 	elsewhere.RoleRef.Name, elsewhere.Subjects = "view", nil
-	create, update := rbac.Reconcile(world(less, off, unlabelled, unmarked, lonely, mine, offBinding, unbound, elsewhere))
+	kept := binding("system:kube-dns")
+	kept.RoleRef.Name, kept.Annotations["rbac.authorization.kubernetes.io/autoupdate"] = "view", "false"
+	create, update, foreign := rbac.Reconcile(world(kept, less, off, unlabelled, unmarked, lonely, mine, offBinding, unbound, elsewhere))
+	if len(foreign) != 1 || foreign[0].GetName() != "system:monitoring" {
+		t.Errorf("foreign bindings %v", foreign)
+	}
 	var names []string
 	for _, obj := range update {
 		names = append(names, obj.GetName())
@@ -218,6 +223,39 @@ func TestDefaultRolesAreRepairedButNotTakenFromTheirOwner(t *testing.T) {
 			if len(obj.Subjects) != 2 {
 				t.Errorf("subjects %v", obj.Subjects)
 			}
+		}
+	}
+}
+
+func TestAggregationOfDefaultRolesIsRepaired(t *testing.T) {
+	role := func(name string, change func(*rbacv1.ClusterRole)) *rbacv1.ClusterRole {
+		for _, r := range rbac.ClusterRoles() {
+			if r.Name == name {
+				change(r)
+				return r
+			}
+		}
+		panic(name)
+	}
+	more := metav1.LabelSelector{MatchLabels: map[string]string{"a": "b"}}
+	create, update, foreign := rbac.Reconcile(world(
+		role("edit", func(r *rbacv1.ClusterRole) { // somebody wants it to be no part of admin, and to have more parts
+			r.Labels["rbac.authorization.k8s.io/aggregate-to-admin"] = "false"
+			r.AggregationRule.ClusterRoleSelectors = append(r.AggregationRule.ClusterRoleSelectors, more)
+		}),
+		role("admin", func(r *rbacv1.ClusterRole) { r.AggregationRule.ClusterRoleSelectors = []metav1.LabelSelector{more} }),
+		role("system:basic-user", func(r *rbacv1.ClusterRole) {
+			r.AggregationRule = &rbacv1.AggregationRule{ClusterRoleSelectors: []metav1.LabelSelector{more}}
+		})))
+	if len(create)+len(foreign) != 0 || len(update) != 2 {
+		t.Fatalf("creates %v, updates %v, foreign %v", create, update, foreign)
+	}
+	for _, obj := range update {
+		switch r := obj.(*rbacv1.ClusterRole); {
+		case r.Name == "admin" && len(r.AggregationRule.ClusterRoleSelectors) == 2:
+		case r.Name == "system:basic-user" && r.AggregationRule == nil:
+		default:
+			t.Errorf("%s has %v", r.Name, r.AggregationRule)
 		}
 	}
 }
