@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/validation"
@@ -61,7 +62,13 @@ func (x *exchange) readPosted(gvk schema.GroupVersionKind, obj kind.Object) erro
 	obj.SetDeletionTimestamp(nil)
 	obj.SetDeletionGracePeriodSeconds(nil)
 	obj.SetSelfLink("")
-	if _, ok := obj.(*authenticationv1.TokenRequest); !ok { // whose UID is the account's
+	switch obj.(type) {
+	case *authenticationv1.TokenRequest: // whose UID is the account's
+	case *corev1.Binding: // whose UID is the pod's, below the pod's path
+		if x.route.subresource == "" {
+			obj.SetUID("")
+		}
+	default:
 		obj.SetUID("")
 	}
 	return namespaceOf(x.route.namespace, obj)
