@@ -178,10 +178,12 @@ func (x *exchange) followed(text string) (part, error) {
 	return p, err
 }
 
-// streamFollowed writes the events until the client goes away, or is so slow that the history runs out.
+// streamFollowed writes the events until the client goes away, or is so slow that the history runs out, or as long as a
+// watch lasts: the client comes back then, and is asked anew who it is and what it may.
 func (x *exchange) streamFollowed(f *follower, viewers map[kind.ID]*viewer) {
 	defer x.server.metrics.begin(x.measured())()
-	ctx := x.r.Context()
+	ctx, cancel := context.WithTimeout(x.r.Context(), x.server.watchTimeout())
+	defer cancel()
 	h := x.w.Header()
 	h.Set("Content-Type", mediaProto+";stream=watch")
 	h.Set("Cache-Control", "no-cache, private")

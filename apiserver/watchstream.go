@@ -21,6 +21,12 @@ const (
 	bookmarkInterval = time.Minute
 )
 
+// watchTimeout returns how long a watch lasts whose client does not say. Streams end so that whoever may no more what he
+// might when they began does not see everything for ever, and not all of them in the same moment.
+func (s *Server) watchTimeout() time.Duration {
+	return watchTimeoutMin + time.Duration(s.random(uint64(watchTimeoutMin)))
+}
+
 // watch answers a watch with a stream that ends after its time, when the client goes away, or when the client is so
 // slow that the history runs out.
 func (x *exchange) watch() error {
@@ -44,7 +50,7 @@ func (x *exchange) watch() error {
 	}
 	timeout := seconds(asked.TimeoutSeconds)
 	if timeout == 0 {
-		timeout = watchTimeoutMin + time.Duration(x.server.random(uint64(watchTimeoutMin)))
+		timeout = x.server.watchTimeout()
 	}
 	w, err := x.server.watch(x.r.Context(), x.req, opts)
 	if err != nil {
