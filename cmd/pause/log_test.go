@@ -12,6 +12,8 @@ import (
 
 	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
+
+	"sampan/internal/drain"
 )
 
 // parsed is a log read back: the text of a stream, and the longest piece.
@@ -99,7 +101,7 @@ func newEnding(t *testing.T, l *logFile, printed string) *ending {
 	if _, err := w.WriteString(printed); err != nil {
 		t.Fatal(err)
 	}
-	return &ending{&container{log: l, outputs: []*output{{file: r}}, drained: make(chan struct{})}, make(chan time.Time), make(chan struct{})}
+	return &ending{&container{log: l, outputs: []*drain.Output{{File: r}}, drained: make(chan struct{})}, make(chan time.Time), make(chan struct{})}
 }
 
 func (e *ending) end() {
@@ -150,7 +152,7 @@ func TestEndIsToldWhenAllThatWasPrintedIsLoggedHoweverSlowTheDiskIs(t *testing.T
 		t.Fatal("its end was told before its output was read")
 	}
 	go e.copyOutput()
-	for e.outputs[0].read.Load() == 0 {
+	for e.outputs[0].Read.Load() == 0 {
 		runtime.Gosched()
 	}
 	if !e.looks() {
@@ -170,8 +172,8 @@ func TestEndOfAContainerIsToldWhileAnotherPrintsToItsOutput(t *testing.T) {
 	if !e.looks() {
 		t.Fatal("its end was told before its output was read")
 	}
-	for _, n := range []*atomic.Int64{&e.outputs[0].read, &e.outputs[0].logged} {
-		n.Add(leftMax + 1)
+	for _, n := range []*atomic.Int64{&e.outputs[0].Read, &e.outputs[0].Passed} {
+		n.Add(2 << 20) // more than a pipe holds
 	}
 	for e.looks() {
 	}

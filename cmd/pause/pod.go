@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"sampan/internal/drain"
 )
 
 // pod is the state of this process.
@@ -35,9 +37,9 @@ type container struct {
 	once    bool     // stdin is closed after its first client
 	console *os.File
 	oomFile string
-	outputs []*output
-	gone    chan struct{} // closed at its end
-	drained chan struct{} // closed when all outputs are at their end
+	outputs []*drain.Output // passed on is what is in the log
+	gone    chan struct{}   // closed at its end
+	drained chan struct{}   // closed when all outputs are at their end
 }
 
 func newPod(exits string) *pod {
@@ -212,7 +214,7 @@ func (p *pod) start(id, bundle, logPath, flags, oomFile, ocirun string) (int, in
 		stdio.outputs = append(stdio.outputs, c.console)
 	}
 	for _, f := range stdio.outputs {
-		c.outputs = append(c.outputs, &output{file: f})
+		c.outputs = append(c.outputs, &drain.Output{File: f})
 	}
 	p.mu.Lock()
 	p.containers[id] = c
@@ -227,7 +229,7 @@ func (p *pod) start(id, bundle, logPath, flags, oomFile, ocirun string) (int, in
 func (p *pod) wait(id string, c *container, end <-chan unix.WaitStatus) {
 	ws := <-end
 	at := time.Now().UnixNano()
-	c.awaitLog(func() <-chan time.Time { return time.After(500 * time.Millisecond) })
+	c.awaitLog(func() <-chan time.Time { return time.After(drain.Interval) })
 	code := ws.ExitStatus()
 	if ws.Signaled() {
 		code = 128 + int(ws.Signal())

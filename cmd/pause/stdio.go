@@ -4,10 +4,11 @@ import (
 	"os"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"sampan/internal/drain"
 )
 
 // stdio is a process' standard input and output, both ends.
@@ -131,68 +132,26 @@ func setSize(console *os.File, width, height int) error {
 	return ierr
 }
 
-// output is where we read what a container prints.
-type output struct {
-	file   *os.File
-	read   atomic.Int64 // bytes
-	logged atomic.Int64 // of them
-}
-
-// unlogged reports whether something was printed that is not in the log yet.
-func (o *output) unlogged() bool {
-	if o.read.Load() != o.logged.Load() {
-		return true
-	}
-	raw, err := o.file.SyscallConn()
-	if err != nil {
-		return false
-	}
-	ready := 0
-	err = raw.Control(func(fd uintptr) {
-		ready, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0) // something to read, or the end
-	})
-	return err == nil && ready > 0 // an error: it is closed, so all of it was read
-}
-
-// leftMax is more than a container leaves in one output when it ends: what a pipe holds at most.
-const leftMax = 1 << 20
-
 // awaitLog returns when all that the container printed before its end is in its log, however slow the disk is.
 // Processes that share its PID namespace may hold its output open for longer: those are not waited for. again tells
 // when to look whether only they are left.
-func (c *container) awaitLog(again func() <-chan time.Time) {
-	begin := make([]int64, len(c.outputs))
-	for i, o := range c.outputs {
-		begin[i] = o.logged.Load()
-	}
-	for left := true; left; {
-		select {
-		case <-c.drained:
-			return
-		case <-again():
-		}
-		left = false
-		for i, o := range c.outputs {
-			left = left || o.logged.Load()-begin[i] <= leftMax && o.unlogged()
-		}
-	}
-}
+func (c *container) awaitLog(again func() <-chan time.Time) { drain.Wait(c.outputs, c.drained, again) }
 
 // copyOutput logs what the container prints until nobody can print any more.
 func (c *container) copyOutput() {
 	names := []string{"stdout", "stderr"}
 	var all sync.WaitGroup
 	for i, o := range c.outputs {
-		f := o.file
+		f := o.File
 		all.Go(func() {
 			w := lineWriter{log: c.log, stream: names[i]}
 			buf := make([]byte, lineBytesMax)
 			for {
 				n, err := f.Read(buf)
 				if n > 0 {
-					o.read.Add(int64(n))
+					o.Read.Add(int64(n))
 					w.write(buf[:n])
-					o.logged.Add(int64(n))
+					o.Passed.Add(int64(n))
 					c.log.tee(i, buf[:n])
 				}
 				// A terminal whose last user is gone reads EIO, a pipe EOF.

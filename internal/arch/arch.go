@@ -19,7 +19,8 @@ import (
 // each other. NONE is nothing. Test files are free, since they assemble parts as cluster does.
 const Rules = `
 	# Leaves: no Kubernetes in them but API types.
-	NONE < internal/*, cmd/pause, cmd/kubectl;
+	NONE < internal/*, cmd/kubectl;
+	NONE < internal/drain < cmd/pause, podruntime/linux;
 	internal/* < kind, kind/claim, store, podruntime, node/crilog, apiserver/auth, apiserver/openapi, network/ipam, network/ruleset, network/link, dns/answer, metrics/window;
 
 	# What the kinds are, and the vocabulary of decisions.
