@@ -44,6 +44,7 @@ that breaks off leaves a store that no server opens; run it again.`,
 func onBackup(do func(context.Context, cluster.Settings, string) (backup.Summary, error), cmd *cobra.Command) *cobra.Command {
 	cmd.Args = oneArgument("FILE")
 	flags := addConfigFlags(cmd)
+	flags.hideServing()
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		s, err := flags.settings()
 		if err != nil {

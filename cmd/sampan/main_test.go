@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/spf13/cobra"
@@ -61,6 +62,20 @@ func TestFlagsWinOverTheFileAndTheFileOverTheDefaults(t *testing.T) {
 	}
 	if s, err = parsed(t, "--config", file, "--node").settings(); err != nil || !s.Node {
 		t.Errorf("--node over a file without: %v, %v", s.Node, err)
+	}
+}
+
+func TestCommandsThatServeNothingTakeTheFlagsOfServingButDoNotShowThem(t *testing.T) {
+	for _, cmd := range []*cobra.Command{downCommand(), statusCommand(), backupCommand(), restoreCommand()} {
+		if help := cmd.Flags().FlagUsages(); strings.Contains(help, "--max-requests-inflight") || !strings.Contains(help, "--data-dir") {
+			t.Errorf("the flags of %s are\n%s", cmd.Name(), help)
+		}
+		if err := cmd.ParseFlags([]string{"--max-requests-inflight=8", "--audit-log-path=-"}); err != nil {
+			t.Errorf("%s: %v", cmd.Name(), err)
+		}
+	}
+	if help := serverCommand().Flags().FlagUsages(); !strings.Contains(help, "--max-requests-inflight") {
+		t.Errorf("the flags of a server are\n%s", help)
 	}
 }
 

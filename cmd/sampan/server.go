@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -27,6 +28,14 @@ func addConfigFlags(cmd *cobra.Command) *configFlags {
 	c.set.StringVar(&c.file, "config", "", "YAML file with the same settings; flags win over it")
 	cmd.Flags().AddFlagSet(c.set)
 	return c
+}
+
+// hideServing leaves out of the help of a command that starts no server what is about serving requests. The command
+// takes those flags all the same: so one line of flags does for all commands.
+func (c *configFlags) hideServing() {
+	c.set.VisitAll(func(flag *pflag.Flag) {
+		flag.Hidden = strings.HasPrefix(flag.Name, "audit-") || strings.HasPrefix(flag.Name, "max-")
+	})
 }
 
 // bind adds the flags that set the fields of cfg. What the fields have is the default.
@@ -52,7 +61,7 @@ func bind(f *pflag.FlagSet, cfg *cluster.Config) {
 	f.StringVar(&cfg.PodCIDR, "pod-cidr", cfg.PodCIDR, "range of the pods' addresses")
 	f.StringVar(&cfg.ServiceCIDR, "service-cidr", cfg.ServiceCIDR, "range of the Services' addresses")
 	f.IntVar(&cfg.MaxRequests, "max-requests-inflight", cfg.MaxRequests, "reads that are carried out at the same time; more are told to come back")
-	f.IntVar(&cfg.MaxMutatingRequests, "max-mutating-requests-inflight", cfg.MaxMutatingRequests, "the same for writes")
+	f.IntVar(&cfg.MaxMutatingRequests, "max-mutating-requests-inflight", cfg.MaxMutatingRequests, "writes that are carried out at the same time; more are told to come back")
 }
 
 // settings returns what a server is to run with: defaults, over them the file, over it the flags.

@@ -62,6 +62,7 @@ server that was killed.`,
 		Args: noArguments,
 	}
 	flags := addConfigFlags(cmd)
+	flags.hideServing()
 	cmd.Flags().BoolVar(&purge, "purge", false, "remove the data directory too")
 	cmd.Flags().DurationVar(&grace, "grace", 10*time.Second, "how long the pods may take to end by themselves")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -85,6 +86,7 @@ func statusCommand() *cobra.Command {
 		Args:  noArguments,
 	}
 	flags := addConfigFlags(cmd)
+	flags.hideServing()
 	cmd.Flags().StringVarP(&format, "output", "o", "", "json, or nothing for text")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		s, err := flags.settings()
