@@ -65,14 +65,32 @@ func (x *exchange) recovered() {
 	}
 }
 
+// serve carries the request out. What it may not or cannot is answered with a Status.
 func (x *exchange) serve() {
-	s, w, r := x.server, x.w, x.r
 	var queryErr error
-	x.query, queryErr = url.ParseQuery(r.URL.RawQuery)
+	x.query, queryErr = url.ParseQuery(x.r.URL.RawQuery)
 	var isResource bool
-	if x.route, isResource = parseRoute(r, x.query); !isResource {
+	if x.route, isResource = parseRoute(x.r, x.query); !isResource {
 		x.route = route{}
 	}
+	err := x.identify(isResource)
+	switch {
+	case err != nil:
+	case queryErr != nil:
+		err = apierrors.NewBadRequest(fmt.Sprintf("query: %v", queryErr))
+	case isResource:
+		err = x.serveResource()
+	default:
+		err = x.servePath()
+	}
+	if err != nil {
+		writeStatus(x.w, x.r, err)
+	}
+}
+
+// identify finds out who sends the request, and as whom.
+func (x *exchange) identify(isResource bool) error {
+	s, r := x.server, x.r
 	var sender identity
 	var err error
 	if x.wantsNewest(isResource) {
@@ -85,65 +103,65 @@ func (x *exchange) serve() {
 	}
 	if r.ProtoMajor == 2 && (err != nil || sender.user.In(auth.GroupUnauthenticated)) {
 		// Whoever is nobody gets one request of a connection, as in upstream: HTTP/2 can be abused too cheaply.
-		w.Header().Set("Connection", "close")
+		x.w.Header().Set("Connection", "close")
 	}
 	x.beginAudit(sender)
 	if err != nil {
 		x.auditRefused()
-		writeStatus(w, r, err)
-		return
+		return err
 	}
 	x.auditReceived()
 	var constraint string
 	if x.user, constraint, err = s.impersonate(sender.user, r.Header, x.attributes(x.route.verb)); err != nil {
-		writeStatus(w, r, err)
-		return
+		return err
 	}
 	x.auditImpersonation(sender.user, constraint)
 	dropImpersonation(r.Header)
-	if queryErr != nil {
-		writeStatus(w, r, apierrors.NewBadRequest(fmt.Sprintf("query: %v", queryErr)))
-		return
+	return nil
+}
+
+// servePath serves what is no resource.
+func (x *exchange) servePath() error {
+	s, w, r := x.server, x.w, x.r
+	if _, err := timeLimit(x.query); err != nil {
+		return err
 	}
-	if x.limit, err = timeLimit(x.query); err != nil && !x.isStream() {
-		writeStatus(w, r, err)
-		return
+	if r.URL.Path == followPath {
+		return x.follow()
 	}
-	if !isResource {
-		if r.URL.Path == followPath {
-			if err := x.follow(); err != nil {
-				writeStatus(w, r, err)
-			}
-			return
-		}
-		if err := x.authorizePath(); err != nil {
-			writeStatus(w, r, err)
-		} else if !s.serveHealth(w, r) && !s.serveMetrics(w, r) && !s.docs.serve(w, r) {
-			writeStatus(w, r, errNoPath(r))
-		}
-		return
+	if err := x.authorizePath(); err != nil {
+		return err
 	}
+	if !s.serveHealth(w, r) && !s.serveMetrics(w, r) && !s.docs.serve(w, r) {
+		return errNoPath(r)
+	}
+	return nil
+}
+
+// serveResource serves a resource, if there is room for the request and its user may.
+func (x *exchange) serveResource() error {
+	s := x.server
 	if x.isStream() {
 		defer s.metrics.begin(x.measured())()
 	} else {
+		var err error
+		if x.limit, err = timeLimit(x.query); err != nil {
+			return err
+		}
 		leave, err := s.inFlight.enter(x.route.verb, x.user, x.began)
 		if err != nil {
 			s.metrics.refuse(x.measured(), http.StatusTooManyRequests)
-			writeStatus(w, r, err)
-			return
+			return err
 		}
 		defer leave()
 	}
 	if err := x.authorize(); err != nil {
-		writeStatus(w, r, err)
-		return
+		return err
 	}
-	if s.kindOf(x.route) == nil && s.docs.serve(w, r) {
-		return
+	if s.kindOf(x.route) == nil && s.docs.serve(x.w, x.r) {
+		return nil
 	}
-	if err := x.dispatch(); err != nil {
-		writeStatus(w, r, err)
-	}
+	return x.dispatch()
 }
 
 // timeLimit returns how long a request with a query may take: as long as it asks for, but no longer than any request.

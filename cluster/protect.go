@@ -11,8 +11,8 @@ import (
 	"sampan/store/sealed"
 )
 
-// encrypted returns the store as the server uses it: with Secrets and the identity encrypted, if there are keys for it. Those that
-// are not encrypted with the first key are written anew.
+// encrypted returns the store as the server uses it: with Secrets and the identity encrypted, if there are keys for
+// it. Those that are not encrypted with the first key are written anew.
 func encrypted(ctx context.Context, s Settings, st store.Store) (store.Store, error) {
 	var keys []sealed.Key
 	if s.EncryptionKeyFile != "" {

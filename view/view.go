@@ -1,7 +1,7 @@
 // Package view is what a decision may look at: the objects of the cluster as they were at one revision.
 //
 // A [Snapshot] is an immutable value. It is made by a [World], which applies changes one after the other;
-// taking a snapshot is O(1), because the trees below it are copied on write. The API server keeps one
+// taking a snapshot is cheap, because the trees below it are copied on write. The API server keeps one
 // World of everything; the in-process client hands out its snapshots, so every controller, the scheduler
 // and the node agent look at the very objects that the API server serves, by pointer, with no second cache.
 //
@@ -13,6 +13,7 @@ package view
 import (
 	"iter"
 	"sort"
+	"strings"
 
 	"github.com/tidwall/btree"
 	appsv1 "k8s.io/api/apps/v1"
@@ -133,7 +134,7 @@ func (w *World) Put(id kind.ID, obj kind.Object, revision int64) (old kind.Objec
 		t.remove(o)
 	}
 	t.insert(obj)
-	w.advance(revision)
+	w.Advance(revision)
 	return old
 }
 
@@ -144,12 +145,17 @@ func (w *World) Remove(id kind.ID, namespace, name string, revision int64) (old 
 		old = o
 		t.remove(o)
 	}
-	w.advance(revision)
+	w.Advance(revision)
 	return old
 }
 
-// Advance moves the revision forward without a change, as bookmarks do.
-func (w *World) Advance(revision int64) { w.advance(revision) }
+// Advance moves the revision forward without a change, as bookmarks do. One that is not newer is none.
+func (w *World) Advance(revision int64) {
+	if revision > w.revision {
+		w.revision = revision
+		w.snapshot = nil
+	}
+}
 
 // Revision returns the revision of the last change.
 func (w *World) Revision() int64 { return w.revision }
@@ -187,13 +193,6 @@ func (w *World) writable(id kind.ID) *table {
 	}
 	w.snapshot = nil
 	return t
-}
-
-func (w *World) advance(revision int64) {
-	if revision > w.revision {
-		w.revision = revision
-		w.snapshot = nil
-	}
 }
 
 // Snapshot is the objects of the cluster at one revision: immutable, and safe for concurrent use.
@@ -246,7 +245,7 @@ func (s *Snapshot) From(id kind.ID, namespace, after string) iter.Seq[kind.Objec
 			if k == after && after != "" {
 				return true
 			}
-			if len(k) < len(prefix) || k[:len(prefix)] != prefix {
+			if !strings.HasPrefix(k, prefix) {
 				return false
 			}
 			return yield(obj)
@@ -269,7 +268,7 @@ func (s *Snapshot) LenFrom(id kind.ID, namespace, after string) int {
 	prefix, end := "", t.byName.Len()
 	if namespace != "" {
 		prefix = namespace + "/"
-		end = below(func(key string) bool { return key >= namespace+string('/'+1) })
+		end = below(func(key string) bool { return key >= namespace+"0" }) // "0" follows "/"
 	}
 	start := below(func(key string) bool { return key >= prefix && key > after })
 	return max(0, end-start)
@@ -306,7 +305,7 @@ func (s *Snapshot) indexed(id kind.ID, index func(*table) *tree, value string) i
 		}
 		prefix := value + "/"
 		index(t).Ascend(prefix, func(k string, obj kind.Object) bool {
-			if len(k) < len(prefix) || k[:len(prefix)] != prefix {
+			if !strings.HasPrefix(k, prefix) {
 				return false
 			}
 			return yield(obj)
