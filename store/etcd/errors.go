@@ -55,7 +55,7 @@ func explain(ctx context.Context, opts Options, what string, err error) error {
 // unanswered reports whether etcd may have done what it was asked for, since the question was not refused, and did not
 // fail for want of a connection.
 func unanswered(err error) bool {
-	return (unreachable(err) || errors.Is(err, context.DeadlineExceeded)) && !busy(err) &&
+	return unreachable(err) && !busy(err) &&
 		!strings.HasPrefix(status.Convert(err).Message(), "connection error:")
 }
 
@@ -64,9 +64,15 @@ func busy(err error) bool {
 	return errors.Is(err, rpctypes.ErrNoLeader) || errors.Is(err, rpctypes.ErrTooManyRequests)
 }
 
+// timedOut reports whether a call met its time limit here, or at a member, which is told of it. etcd before 3.5 does not
+// translate that.
+func timedOut(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || err != nil && status.Convert(err).Message() == context.DeadlineExceeded.Error()
+}
+
 // unreachable tells a cluster that cannot answer from one that answers with a refusal.
 func unreachable(err error) bool {
-	if busy(err) {
+	if busy(err) || timedOut(err) {
 		return true
 	}
 	var e rpctypes.EtcdError
@@ -74,11 +80,5 @@ func unreachable(err error) bool {
 	if errors.As(err, &e) {
 		code = e.Code()
 	}
-	switch code {
-	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled:
-		return true
-	case codes.Unknown: // how etcd before 3.5 passes the end of its own time limit on
-		return status.Convert(err).Message() == context.DeadlineExceeded.Error()
-	}
-	return false
+	return code == codes.Unavailable || code == codes.DeadlineExceeded || code == codes.Canceled
 }

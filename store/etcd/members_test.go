@@ -167,3 +167,26 @@ func TestMembersMayDieUnderLoad(t *testing.T) {
 	}
 	t.Logf("%d events, %d and %d writes of unknown outcome", len(first), len(scribes[0].unsure), len(scribes[1].unsure))
 }
+
+// A member that hangs keeps its connections, so that calls fall to it; what is newest is then asked of another one.
+func TestNewestIsLearntWhileAMemberHangs(t *testing.T) {
+	members := etcdtest.StartCluster(t, 3)
+	opts := etcd.Options{Name: "a"}
+	for _, m := range members {
+		opts.Endpoints = append(opts.Endpoints, m.Endpoint)
+	}
+	s, err := etcd.Open(t.Context(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for i := range 10 { // until all members are connected to
+		put(t, s, fmt.Sprintf("/%d", i), "1", 0)
+	}
+	members[(leads(t, members)+1)%len(members)].Hang(t)
+	for range 2 * len(members) {
+		if err := s.CatchUp(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -2,7 +2,6 @@ package etcd
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -121,7 +120,7 @@ func (s *Store) readTip() (int64, error) {
 	defer cancel()
 	before := s.seen.Load()
 	resp, err := s.askTip(ctx)
-	for err != nil && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+	for timedOut(err) && ctx.Err() == nil {
 		resp, err = s.askTip(ctx)
 	}
 	if err != nil {

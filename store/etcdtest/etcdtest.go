@@ -125,6 +125,14 @@ func (s *Server) Kill() {
 	<-s.ended
 }
 
+// Hang stops the server where it is, for good; its connections stay.
+func (s *Server) Hang(t testing.TB) {
+	t.Helper()
+	if err := s.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // dataDir returns a folder in memory where there is one: what a test wants of etcd is not its disk.
 func dataDir(t testing.TB) string {
 	t.Helper()
