@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -203,7 +202,6 @@ func expired(paged bool, after string) error {
 		"You can start a new list without the continue parameter, or use the continue token in this response to retrieve " +
 		"the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that " +
 		"were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.")
-	err.ErrStatus.Code = http.StatusGone
 	err.ErrStatus.ListMeta.Continue = continueToken{Version: "meta.k8s.io/v1", Start: after}.String()
 	return err
 }

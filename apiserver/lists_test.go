@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
@@ -141,8 +142,13 @@ func TestPagesOfARevisionThatIsNotThereYetAreNotServed(t *testing.T) {
 	token := base64.RawURLEncoding.EncodeToString([]byte(`{"v":"meta.k8s.io/v1","rv":1000000,"start":"default/a"}`))
 	rec := httptest.NewRecorder()
 	s.Handler().ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), "GET", "/api/v1/configmaps?limit=1&continue="+token, nil))
-	if rec.Code != http.StatusGatewayTimeout || !strings.Contains(rec.Body.String(), "Too large resource version: 1000000") {
+	var status metav1.Status
+	if err := json.Unmarshal(rec.Body.Bytes(), &status); err != nil || rec.Code != http.StatusGatewayTimeout || !strings.Contains(status.Message, "Too large resource version: 1000000") {
 		t.Errorf("%d %s", rec.Code, rec.Body)
+	}
+	// Informers know by the cause that it is their cache that is ahead.
+	if err := (&apierrors.StatusError{ErrStatus: status}); !apierrors.HasStatusCause(err, metav1.CauseTypeResourceVersionTooLarge) || status.Details.RetryAfterSeconds != 1 {
+		t.Errorf("details %+v", status.Details)
 	}
 }
 

@@ -333,7 +333,8 @@ func TestPageThatOutlivedItsHistoryIsExpired(t *testing.T) {
 	if err != nil || len(rest.Items) != 2 || rest.Items[0].Name != "p2" {
 		t.Errorf("the rest, inconsistent: %v %v", err, rest)
 	}
-	if _, err := c.List(ctx, metav1.ListOptions{ResourceVersion: "2", ResourceVersionMatch: metav1.ResourceVersionMatchExact}); !apierrors.IsResourceExpired(err) {
+	_, err = c.List(ctx, metav1.ListOptions{ResourceVersion: "2", ResourceVersionMatch: metav1.ResourceVersionMatchExact})
+	if !apierrors.IsResourceExpired(err) || err.Error() != "The resourceVersion for the provided list is too old." || err.(apierrors.APIStatus).Status().Continue != "" {
 		t.Errorf("list at a forgotten revision: %v", err)
 	}
 }

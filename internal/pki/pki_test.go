@@ -67,6 +67,51 @@ func TestServerAndClientTrustEachOther(t *testing.T) {
 	}
 }
 
+func TestCertificatesEndWithTheirAuthority(t *testing.T) {
+	made := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	until := made.Add(48 * time.Hour)
+	ca, err := newCA("ca", made, until)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := ca.Certificate; c.Subject.CommonName != "ca" || c.KeyUsage != x509.KeyUsageCertSign|x509.KeyUsageDigitalSignature || c.NotBefore.After(made) {
+		t.Errorf("authority %s of use %d from %s", c.Subject, c.KeyUsage, c.NotBefore)
+	}
+	numbers := map[string]bool{ca.Certificate.SerialNumber.String(): true}
+	for range 20 {
+		pair, err := ca.Issue(clientRequest(), made)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cert, err := parseCertificate(pair.CertPEM)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !cert.NotAfter.Equal(until) || cert.KeyUsage != x509.KeyUsageDigitalSignature || cert.IsCA || cert.SerialNumber.Sign() <= 0 {
+			t.Errorf("certificate until %s of use %d, authority %v, number %s", cert.NotAfter, cert.KeyUsage, cert.IsCA, cert.SerialNumber)
+		}
+		numbers[cert.SerialNumber.String()] = true
+	}
+	if len(numbers) != 21 {
+		t.Errorf("21 certificates have %d numbers", len(numbers))
+	}
+	if _, err := ca.Issue(clientRequest(), until.Add(time.Hour)); err == nil || !strings.Contains(err.Error(), "the certificate authority ends on 2026-05-03") {
+		t.Errorf("after its end: %v", err)
+	}
+	other, err := newCA("other", made, until.Add(time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	crossed, err := ca.cross(other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := parseCertificate(crossed)
+	if err != nil || !cert.NotAfter.Equal(until) || cert.SerialNumber.Cmp(other.Certificate.SerialNumber) == 0 || cert.CheckSignatureFrom(ca.Certificate) != nil {
+		t.Errorf("an authority signed by another: until %s, %v", cert.NotAfter, err)
+	}
+}
+
 func TestSecondStartKeepsCertificates(t *testing.T) {
 	dir := t.TempDir()
 	ca, err := NewCA("ca", now())
