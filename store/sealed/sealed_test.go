@@ -2,7 +2,9 @@ package sealed_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -151,6 +153,148 @@ func TestValuesCannotBeMovedOrDamaged(t *testing.T) {
 		if r, err := st.Get(ctx, key); err == nil {
 			t.Errorf("%s reads as %q", key, r.Value)
 		}
+	}
+}
+
+func TestTheSameValueIsNeverSealedTwiceTheSameWay(t *testing.T) {
+	ctx, below := t.Context(), memory.New()
+	st := sealed.New(below, keys(t, "a"), "/secrets/")
+	seen := make(map[string]bool)
+	for range 10 {
+		if _, err := st.Apply(ctx, store.Write{Key: "/secrets/n/a", Value: []byte("x"), Expect: store.AnyRevision}); err != nil {
+			t.Fatal(err)
+		}
+		r, err := below.Get(ctx, "/secrets/n/a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen[string(r.Value)] = true
+	}
+	if len(seen) != 10 {
+		t.Errorf("ten seals are %d: a number is used twice with one key", len(seen))
+	}
+}
+
+// Others' lists, events and writes are not ours to change, and what is not to be sealed stays as it is.
+func TestOnlyItsOwnCopiesAreSealedAndOpened(t *testing.T) {
+	ctx, below := t.Context(), memory.New()
+	st := sealed.New(below, keys(t, "a"), "/secrets/")
+	const looksSealed = "k8s:enc:aesgcm:v1:a:not at all"
+	writes := []store.Write{{Key: "/configmaps/n/a", Value: []byte(looksSealed)}, {Key: "/secrets/n/a", Value: []byte("x")}}
+	if _, err := st.Apply(ctx, writes...); err != nil {
+		t.Fatal(err)
+	}
+	if string(writes[1].Value) != "x" {
+		t.Errorf("the writer's own value is sealed: %q", writes[1].Value)
+	}
+	for range 2 { // the second time shows what the first has done
+		list, err := st.List(ctx, "/", store.ListOptions{})
+		if err != nil || len(list.Records) != 2 || string(list.Records[0].Value) != looksSealed || string(list.Records[1].Value) != "x" {
+			t.Errorf("list %+v, %v", list.Records, err)
+		}
+		events, err := st.Events(ctx, 0, 0)
+		if err != nil || len(events) != 2 || string(events[0].Value) != looksSealed || string(events[1].Value) != "x" {
+			t.Errorf("events %+v, %v", events, err)
+		}
+		inside, err := below.Events(ctx, 0, 0)
+		if err != nil || string(inside[0].Value) != looksSealed || !strings.HasPrefix(string(inside[1].Value), "k8s:enc:aesgcm:v1:a:") {
+			t.Errorf("events of the store below %+v, %v", inside, err)
+		}
+		inList, err := below.List(ctx, "/secrets/", store.ListOptions{})
+		if err != nil || !strings.HasPrefix(string(inList.Records[0].Value), "k8s:enc:aesgcm:v1:a:") {
+			t.Errorf("list of the store below %+v, %v", inList.Records, err)
+		}
+	}
+	if _, err := st.Apply(ctx, store.Write{Key: "/secrets/n/a", Expect: store.AnyRevision}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := st.Get(ctx, "/secrets/n/a"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("after its deletion: %v", err)
+	}
+	if events, err := st.Events(ctx, 1, 0); err != nil || len(events) != 1 || events[0].Value != nil {
+		t.Errorf("the deletion is told as %+v, %v", events, err)
+	}
+}
+
+func TestWithoutKeysWhatIsSealedIsAnError(t *testing.T) {
+	ctx, below := t.Context(), memory.New()
+	if _, err := sealed.New(below, keys(t, "a"), "/secrets/").Apply(ctx, store.Write{Key: "/secrets/n/a", Value: []byte("x")}); err != nil {
+		t.Fatal(err)
+	}
+	st := sealed.New(below, nil, "/secrets/")
+	if _, err := st.Apply(ctx, store.Write{Key: "/secrets/n/b", Value: []byte("plain")}); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := below.Get(ctx, "/secrets/n/b"); err != nil || string(r.Value) != "plain" {
+		t.Errorf("without keys it writes %q, %v", r.Value, err)
+	}
+	const want = `/secrets/n/a is encrypted with the key "a", and no keys were given: start the server with --encryption-key-file`
+	_, err1 := st.Get(ctx, "/secrets/n/a")
+	_, err2 := st.List(ctx, "/", store.ListOptions{})
+	_, err3 := st.Events(ctx, 0, 0)
+	for _, err := range []error{err1, err2, err3} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+	if n, err := st.Reseal(ctx); n != 0 || err != nil {
+		t.Errorf("without keys %d are sealed anew, %v", n, err)
+	}
+}
+
+// refusing is a store that refuses to write one key.
+type refusing struct {
+	store.Store
+	key string
+	err error
+}
+
+func (s refusing) Apply(ctx context.Context, writes ...store.Write) (int64, error) {
+	if writes[0].Key == s.key {
+		return 0, s.err
+	}
+	return s.Store.Apply(ctx, writes...)
+}
+
+func TestEverythingIsSealedAnew(t *testing.T) {
+	ctx, below := t.Context(), memory.New()
+	const many = 1100 // several pages
+	for _, prefix := range []string{"/configmaps/", "/secrets/", "/tokens/"} {
+		for i := 0; i < many; i += 100 {
+			var writes []store.Write
+			for j := range 100 {
+				writes = append(writes, store.Write{Key: fmt.Sprintf("%sn/%04d", prefix, i+j), Value: []byte("x")})
+			}
+			if _, err := below.Apply(ctx, writes...); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	down := errors.New("down")
+	broken := sealed.New(refusing{below, "/secrets/n/0700", down}, keys(t, "a"), "/secrets/", "/tokens/")
+	if n, err := broken.Reseal(ctx); n != 700 || !errors.Is(err, down) || !strings.Contains(err.Error(), "seal /secrets/n/0700 anew") {
+		t.Errorf("%d are sealed before one cannot be: %v", n, err)
+	}
+	busy := sealed.New(refusing{below, "/secrets/n/0800", &store.ConflictError{}}, keys(t, "a"), "/secrets/", "/tokens/")
+	if n, err := busy.Reseal(ctx); n != 2*many-700 || err != nil {
+		t.Errorf("%d are sealed while others write: %v", n, err)
+	}
+	st := sealed.New(below, keys(t, "a"), "/secrets/", "/tokens/")
+	if n, err := st.Reseal(ctx); n != 1 || err != nil { // what the other writer would have sealed
+		t.Errorf("%d are left, %v", n, err)
+	}
+	list, err := below.List(ctx, "/", store.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain := 0
+	for _, r := range list.Records {
+		if string(r.Value) == "x" {
+			plain++
+		}
+	}
+	if plain != many {
+		t.Errorf("%d of %d are plain, want those of the prefix that is not sealed", plain, len(list.Records))
 	}
 }
 
