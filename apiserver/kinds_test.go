@@ -182,3 +182,56 @@ func TestDeletionsAnswerAsTheDocumentSays(t *testing.T) {
 		t.Errorf("deleted objects are answered with themselves for %v, want %v", themselves, want)
 	}
 }
+
+// TestWhatTheDocumentSaysIsServed: what the OpenAPI document says can be read is there, and the document says of each
+// collection what discovery says.
+func TestWhatTheDocumentSaysIsServed(t *testing.T) {
+	client := clientset(t, listen(t, newMemory(t))).Discovery()
+	data, err := client.RESTClient().Get().AbsPath("/openapi/v2").Do(t.Context()).Raw()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var document struct {
+		Paths map[string]map[string]json.RawMessage
+	}
+	if err := json.Unmarshal(data, &document); err != nil {
+		t.Fatal(err)
+	}
+	read := 0
+	for path, methods := range document.Paths {
+		if methods["get"] == nil || strings.Contains(path, "{") {
+			continue
+		}
+		read++
+		if err := client.RESTClient().Get().AbsPath(path).Do(t.Context()).Error(); err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	if read < len(registry.New().Served()) {
+		t.Errorf("the document has %d paths that are read", read)
+	}
+	_, lists, err := client.ServerGroupsAndResources()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, list := range lists {
+		base := "/apis/" + list.GroupVersion + "/"
+		if list.GroupVersion == "v1" {
+			base = "/api/v1/"
+		}
+		for _, r := range list.APIResources {
+			path := base + r.Name
+			if r.Namespaced {
+				path = base + "namespaces/{namespace}/" + r.Name
+			}
+			if strings.Contains(r.Name, "/") {
+				continue // a part of an object
+			}
+			for method, verb := range map[string]string{"get": "list", "post": "create", "delete": "deletecollection"} {
+				if said := document.Paths[path][method] != nil; said != slices.Contains(r.Verbs, verb) {
+					t.Errorf("%s %s is in the document: %t, discovery has %v", method, path, said, r.Verbs)
+				}
+			}
+		}
+	}
+}

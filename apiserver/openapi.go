@@ -82,11 +82,11 @@ func described(kinds *kind.Registry, gv *schema.GroupVersion) []openapi.Resource
 		r := openapi.Resource{
 			GVK: k.GVK, Name: k.GroupResource().Resource, Namespaced: k.Namespaced,
 			Type: reflect.TypeOf(k.New()).Elem(), List: reflect.TypeOf(k.NewList()).Elem(),
-			ReturnDeleted: k.ReturnDeleted,
+			ReturnDeleted: k.ReturnDeleted, NoDeleteCollection: !deletesCollections(k),
 		}
 		for _, sub := range subresourcesOf(k) {
 			r.Subresources = append(r.Subresources, openapi.Subresource{
-				Name: sub.name, GVK: sub.gvk, Type: sentType(r.Type, sub), Verbs: sub.verbs,
+				Name: sub.name, GVK: sub.gvk, Type: sentType(r.Type, sub), Verbs: sub.verbs, Options: streamOptions[sub.name],
 			})
 		}
 		out = append(out, r)
@@ -99,6 +99,14 @@ func described(kinds *kind.Registry, gv *schema.GroupVersion) []openapi.Resource
 		}
 	}
 	return out
+}
+
+// streamOptions are the types of what the queries of streams say.
+var streamOptions = map[string]reflect.Type{
+	"attach":      reflect.TypeFor[corev1.PodAttachOptions](),
+	"exec":        reflect.TypeFor[corev1.PodExecOptions](),
+	"log":         reflect.TypeFor[corev1.PodLogOptions](),
+	"portforward": reflect.TypeFor[corev1.PodPortForwardOptions](),
 }
 
 // sentType returns the Go type that a subresource is used with; nil for streams.

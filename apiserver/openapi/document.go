@@ -30,6 +30,7 @@ var (
 	deleteOptionsType = reflect.TypeFor[metav1.DeleteOptions]()
 	statusType        = reflect.TypeFor[metav1.Status]()
 	patchType         = reflect.TypeFor[metav1.Patch]()
+	textType          = reflect.TypeFor[string]()
 )
 
 // V3 returns the version 3 document of the resources of one group version, as JSON.
@@ -41,7 +42,7 @@ func V3(info Info, resources []Resource) ([]byte, error) {
 	return json.Marshal(object{
 		"openapi":    "3.0.0",
 		"info":       object{"title": info.Title, "version": info.Version},
-		"paths":      s.paths(resources),
+		"paths":      s.paths(resources, false),
 		"components": object{"schemas": s.named},
 	})
 }
@@ -55,7 +56,7 @@ func V2(info Info, resources []Resource) ([]byte, error) {
 	return json.Marshal(object{
 		"swagger":     "2.0",
 		"info":        object{"title": info.Title, "version": info.Version},
-		"paths":       s.paths(resources),
+		"paths":       s.paths(resources, true),
 		"definitions": s.named,
 	})
 }
@@ -93,6 +94,11 @@ func newSchemas(v3 bool, resources []Resource) (*schemas, error) {
 	}
 	add(statusType, schema.GroupVersionKind{Version: "v1", Kind: "Status"})
 	add(deleteOptionsType, schema.GroupVersionKind{Version: "v1", Kind: "DeleteOptions"})
+	for _, t := range []reflect.Type{
+		reflect.TypeFor[metav1.APIVersions](), reflect.TypeFor[metav1.APIGroupList](), reflect.TypeFor[metav1.APIGroup](), reflect.TypeFor[metav1.APIResourceList](),
+	} {
+		add(t, schema.GroupVersionKind{Version: "v1", Kind: t.Name()})
+	}
 	for _, r := range resources {
 		add(r.Type, r.GVK)
 		if r.List != nil {
@@ -108,14 +114,17 @@ func newSchemas(v3 bool, resources []Resource) (*schemas, error) {
 	return s, nil
 }
 
-// paths returns what can be done with the resources, by path.
-func (s *schemas) paths(resources []Resource) object {
+// paths returns what can be done with the resources, by path, and how it is found out; whole is a document of all.
+func (s *schemas) paths(resources []Resource, whole bool) object {
 	paths := object{}
+	for path, op := range discovery(resources, whole) {
+		paths[path] = object{op.method: s.operation(path, op)}
+	}
 	for _, r := range resources {
 		for path, ops := range operations(r) {
 			item := object{"parameters": s.pathParameters(path)}
 			for _, op := range ops {
-				item[op.method] = s.operation(op)
+				item[op.method] = s.operation(path, op)
 			}
 			paths[path] = item
 		}
@@ -158,11 +167,14 @@ func successes(action string) map[string]string {
 	return out
 }
 
-func (s *schemas) operation(op operation) object {
-	out := object{
-		"operationId":                     op.id,
-		"x-kubernetes-action":             op.action,
-		"x-kubernetes-group-version-kind": kindObject(op.gvk),
+func (s *schemas) operation(path string, op operation) object {
+	out := object{"operationId": op.id, "tags": []string{tagOf(path)}}
+	if op.action != "" {
+		out["x-kubernetes-action"], out["x-kubernetes-group-version-kind"] = op.action, kindObject(op.gvk)
+	}
+	media := produced
+	if op.answer == textType {
+		media = []string{"*/*"}
 	}
 	var parameters []any
 	if op.body != nil && s.v3 {
@@ -180,15 +192,13 @@ func (s *schemas) operation(op operation) object {
 	if len(parameters) > 0 {
 		out["parameters"] = parameters
 	}
-	answer := object{}
-	if op.answer != nil && s.v3 {
+	answer := object{"schema": s.of(op.answer)}
+	if s.v3 {
 		content := object{}
-		for _, media := range produced {
-			content[media] = object{"schema": s.of(op.answer)}
+		for _, m := range media {
+			content[m] = answer
 		}
-		answer["content"] = content
-	} else if op.answer != nil {
-		answer["schema"] = s.of(op.answer)
+		answer = object{"content": content}
 	}
 	responses := object{"401": object{"description": "Unauthorized"}}
 	for code, text := range successes(op.action) {
@@ -198,7 +208,7 @@ func (s *schemas) operation(op operation) object {
 	}
 	out["responses"] = responses
 	if !s.v3 {
-		out["consumes"], out["produces"] = []string{"*/*"}, produced
+		out["consumes"], out["produces"] = []string{"*/*"}, media
 	}
 	return out
 }

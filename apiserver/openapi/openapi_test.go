@@ -2,12 +2,15 @@ package openapi_test
 
 import (
 	"encoding/json"
+	"maps"
 	"reflect"
 	"strings"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 
 	"sampan/apiserver/openapi"
 )
@@ -135,5 +138,74 @@ func TestListsSayHowApplyMergesThem(t *testing.T) {
 	}
 	if s := at(t, doc, "components", "schemas", "io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector").(map[string]any); s["x-kubernetes-map-type"] != "atomic" {
 		t.Errorf("a label selector is %v", s["x-kubernetes-map-type"])
+	}
+}
+
+// TestOperationsHaveUpstreamsNames: clients are made from the document, and so their methods from the ids of operations
+// and their classes from the tags.
+func TestOperationsHaveUpstreamsNames(t *testing.T) {
+	pods := openapi.Resource{
+		GVK: corev1.SchemeGroupVersion.WithKind("Pod"), Name: "pods", Namespaced: true, ReturnDeleted: true,
+		Type: reflect.TypeFor[corev1.Pod](), List: reflect.TypeFor[corev1.PodList](),
+		Subresources: []openapi.Subresource{
+			{Name: "exec", GVK: corev1.SchemeGroupVersion.WithKind("PodExecOptions"), Verbs: []string{"create", "get"}, Options: reflect.TypeFor[corev1.PodExecOptions]()},
+			{Name: "eviction", GVK: policyv1.SchemeGroupVersion.WithKind("Eviction"), Type: reflect.TypeFor[policyv1.Eviction](), Verbs: []string{"create"}},
+			{Name: "log", GVK: corev1.SchemeGroupVersion.WithKind("Pod"), Verbs: []string{"get"}, Options: reflect.TypeFor[corev1.PodLogOptions]()},
+			{Name: "status", GVK: corev1.SchemeGroupVersion.WithKind("Pod"), Type: reflect.TypeFor[corev1.Pod](), Verbs: []string{"get", "patch", "update"}},
+		},
+	}
+	roles := openapi.Resource{
+		GVK: rbacv1.SchemeGroupVersion.WithKind("ClusterRole"), Name: "clusterroles",
+		Type: reflect.TypeFor[rbacv1.ClusterRole](), List: reflect.TypeFor[rbacv1.ClusterRoleList](),
+	}
+	data, err := openapi.V2(openapi.Info{}, []openapi.Resource{pods, roles})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var doc any
+	if err := json.Unmarshal(data, &doc); err != nil {
+		t.Fatal(err)
+	}
+	const pod, role = "/api/v1/namespaces/{namespace}/pods", "/apis/rbac.authorization.k8s.io/v1/clusterroles"
+	for _, test := range []struct{ path, method, id, tag, answer string }{
+		{"/api/v1/pods", "get", "listCoreV1PodForAllNamespaces", "core_v1", "io.k8s.api.core.v1.PodList"},
+		{pod, "get", "listCoreV1NamespacedPod", "core_v1", "io.k8s.api.core.v1.PodList"},
+		{pod, "delete", "deleteCoreV1CollectionNamespacedPod", "core_v1", "io.k8s.apimachinery.pkg.apis.meta.v1.Status"},
+		{pod + "/{name}", "get", "readCoreV1NamespacedPod", "core_v1", "io.k8s.api.core.v1.Pod"},
+		{pod + "/{name}", "delete", "deleteCoreV1NamespacedPod", "core_v1", "io.k8s.api.core.v1.Pod"},
+		{pod + "/{name}/exec", "get", "connectCoreV1GetNamespacedPodExec", "core_v1", ""},
+		{pod + "/{name}/exec", "post", "connectCoreV1PostNamespacedPodExec", "core_v1", ""},
+		{pod + "/{name}/eviction", "post", "createCoreV1NamespacedPodEviction", "core_v1", "io.k8s.api.policy.v1.Eviction"},
+		{pod + "/{name}/log", "get", "readCoreV1NamespacedPodLog", "core_v1", ""},
+		{pod + "/{name}/status", "get", "readCoreV1NamespacedPodStatus", "core_v1", "io.k8s.api.core.v1.Pod"},
+		{pod + "/{name}/status", "put", "replaceCoreV1NamespacedPodStatus", "core_v1", "io.k8s.api.core.v1.Pod"},
+		{role, "post", "createRbacAuthorizationV1ClusterRole", "rbacAuthorization_v1", "io.k8s.api.rbac.v1.ClusterRole"},
+		{role + "/{name}", "delete", "deleteRbacAuthorizationV1ClusterRole", "rbacAuthorization_v1", "io.k8s.apimachinery.pkg.apis.meta.v1.Status"},
+		{"/api/", "get", "getCoreAPIVersions", "core", "io.k8s.apimachinery.pkg.apis.meta.v1.APIVersions"},
+		{"/api/v1/", "get", "getCoreV1APIResources", "core_v1", "io.k8s.apimachinery.pkg.apis.meta.v1.APIResourceList"},
+		{"/apis/", "get", "getAPIVersions", "apis", "io.k8s.apimachinery.pkg.apis.meta.v1.APIGroupList"},
+		{"/apis/rbac.authorization.k8s.io/", "get", "getRbacAuthorizationAPIGroup", "rbacAuthorization", "io.k8s.apimachinery.pkg.apis.meta.v1.APIGroup"},
+		{"/apis/rbac.authorization.k8s.io/v1/", "get", "getRbacAuthorizationV1APIResources", "rbacAuthorization_v1", "io.k8s.apimachinery.pkg.apis.meta.v1.APIResourceList"},
+		{"/version/", "get", "getCodeVersion", "version", "io.k8s.apimachinery.pkg.version.Info"},
+	} {
+		op := at(t, doc, "paths", test.path, test.method)
+		if id, tags := at(t, op, "operationId"), at(t, op, "tags"); id != test.id || !reflect.DeepEqual(tags, []any{test.tag}) {
+			t.Errorf("%s %s is %v of %v, want %s of %s", test.method, test.path, id, tags, test.id, test.tag)
+		}
+		want := map[string]any{"$ref": "#/definitions/" + test.answer}
+		if test.answer == "" {
+			want = map[string]any{"type": "string"}
+		}
+		if got := at(t, op, "responses", "200", "schema"); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s is answered with %v, want %v", test.id, got, want)
+		}
+	}
+	types := map[string]string{}
+	for _, p := range at(t, doc, "paths", pod+"/{name}/exec", "get", "parameters").([]any) {
+		types[p.(map[string]any)["name"].(string)] = p.(map[string]any)["type"].(string)
+	}
+	want := map[string]string{"command": "string", "container": "string", "stderr": "boolean", "stdin": "boolean", "stdout": "boolean", "tty": "boolean"}
+	if !maps.Equal(types, want) {
+		t.Errorf("exec takes %v, want %v", types, want)
 	}
 }

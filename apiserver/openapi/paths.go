@@ -4,7 +4,9 @@ import (
 	"reflect"
 	"strings"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/version"
 )
 
 // Resource is a served resource, as the documents show it.
@@ -15,7 +17,8 @@ type Resource struct {
 	Type, List   reflect.Type // of the object and its list, without the pointer; no list: it can be created only
 	Subresources []Subresource
 
-	ReturnDeleted bool // a deletion is answered with the object, not with a Status
+	ReturnDeleted      bool // a deletion is answered with the object, not with a Status
+	NoDeleteCollection bool // objects are deleted one by one only
 }
 
 // Subresource is a subresource of a [Resource].
@@ -24,6 +27,8 @@ type Subresource struct {
 	GVK   schema.GroupVersionKind
 	Type  reflect.Type // of what is sent and answered; nil for a stream
 	Verbs []string     // "get", "create", "update", "patch"
+
+	Options reflect.Type // of what the query of a stream says
 }
 
 // operation is one method of one path.
@@ -33,7 +38,7 @@ type operation struct {
 	gvk    schema.GroupVersionKind
 	id     string
 	body   reflect.Type // nil: none
-	answer reflect.Type // nil: a stream
+	answer reflect.Type // textType: a stream, or the text of a log
 	query  []parameter
 }
 
@@ -82,21 +87,15 @@ func versionPath(gv schema.GroupVersion) string {
 // operations returns what can be done with a resource, by path.
 func operations(r Resource) map[string][]operation {
 	base := versionPath(r.GVK.GroupVersion())
-	scope := ""
+	scoped := r.GVK.Kind
 	all := base + "/" + r.Name
 	collection := all
 	if r.Namespaced {
 		collection = base + "/namespaces/{namespace}/" + r.Name
-		scope = "Namespaced"
+		scoped = "Namespaced" + r.GVK.Kind
 	}
-	id := func(verb string) string {
-		group := r.GVK.Group
-		if group == "" {
-			group = "core"
-		}
-		group, _, _ = strings.Cut(group, ".")
-		return verb + title(group) + title(r.GVK.Version) + scope + r.GVK.Kind
-	}
+	gv := title(groupName(r.GVK.Group)) + title(r.GVK.Version)
+	id := func(verb string) string { return verb + gv + scoped }
 	patch := append(writeParameters(), parameter{"force", "boolean", "Takes fields over from their managers; for apply patches."})
 	if r.List == nil {
 		return map[string][]operation{collection: {{"post", "post", r.GVK, id("create"), r.Type, r.Type, writeParameters()}}}
@@ -109,7 +108,6 @@ func operations(r Resource) map[string][]operation {
 		collection: {
 			{"get", "list", r.GVK, id("list"), nil, r.List, listParameters()},
 			{"post", "post", r.GVK, id("create"), r.Type, r.Type, writeParameters()},
-			{"delete", "deletecollection", r.GVK, id("deleteCollection"), deleteOptionsType, statusType, append(deleteParameters(), listParameters()...)},
 		},
 		collection + "/{name}": {
 			{"get", "get", r.GVK, id("read"), nil, r.Type, nil},
@@ -118,31 +116,105 @@ func operations(r Resource) map[string][]operation {
 			{"delete", "delete", r.GVK, id("delete"), deleteOptionsType, deleted, deleteParameters()},
 		},
 	}
+	if !r.NoDeleteCollection {
+		out[collection] = append(out[collection], operation{"delete", "deletecollection", r.GVK, "delete" + gv + "Collection" + scoped, deleteOptionsType, statusType, append(deleteParameters(), listParameters()...)})
+	}
 	if r.Namespaced {
-		out[all] = []operation{{"get", "list", r.GVK, id("list") + "ForAllNamespaces", nil, r.List, listParameters()}}
+		out[all] = []operation{{"get", "list", r.GVK, "list" + gv + r.GVK.Kind + "ForAllNamespaces", nil, r.List, listParameters()}}
 	}
 	for _, sub := range r.Subresources {
 		var ops []operation
 		for _, verb := range sub.Verbs {
-			name := id(verb) + title(sub.Name)
+			name := title(sub.Name)
 			switch {
-			case sub.Type == nil && verb == "get":
-				ops = append(ops, operation{"get", "connect", sub.GVK, name, nil, nil, nil})
+			case sub.Type == nil && sub.Name == "log":
+				ops = append(ops, operation{"get", "get", sub.GVK, id("read") + name, nil, textType, optionsOf(sub.Options)})
 			case sub.Type == nil:
-				ops = append(ops, operation{"post", "connect", sub.GVK, name, nil, nil, nil})
+				method := map[string]string{"get": "get", "create": "post"}[verb]
+				ops = append(ops, operation{method, "connect", sub.GVK, "connect" + gv + title(method) + scoped + name, nil, textType, optionsOf(sub.Options)})
 			case verb == "get":
-				ops = append(ops, operation{"get", "get", sub.GVK, name, nil, sub.Type, nil})
+				ops = append(ops, operation{"get", "get", sub.GVK, id("read") + name, nil, sub.Type, nil})
 			case verb == "create":
-				ops = append(ops, operation{"post", "post", sub.GVK, name, sub.Type, sub.Type, writeParameters()})
+				ops = append(ops, operation{"post", "post", sub.GVK, id("create") + name, sub.Type, sub.Type, writeParameters()})
 			case verb == "update":
-				ops = append(ops, operation{"put", "put", sub.GVK, name, sub.Type, sub.Type, writeParameters()})
+				ops = append(ops, operation{"put", "put", sub.GVK, id("replace") + name, sub.Type, sub.Type, writeParameters()})
 			case verb == "patch":
-				ops = append(ops, operation{"patch", "patch", sub.GVK, name, patchType, sub.Type, patch})
+				ops = append(ops, operation{"patch", "patch", sub.GVK, id("patch") + name, patchType, sub.Type, patch})
 			}
 		}
 		out[collection+"/{name}/"+sub.Name] = ops
 	}
 	return out
+}
+
+// discovery returns the operations that tell what is served, by path; of all groups and the server, if whole.
+func discovery(resources []Resource, whole bool) map[string]operation {
+	out := map[string]operation{}
+	get := func(path, id string, answer reflect.Type) {
+		out[path] = operation{method: "get", id: "get" + id, answer: answer}
+	}
+	for _, r := range resources {
+		group := title(groupName(r.GVK.Group))
+		get(versionPath(r.GVK.GroupVersion())+"/", group+title(r.GVK.Version)+"APIResources", reflect.TypeFor[metav1.APIResourceList]())
+		if whole && r.GVK.Group != "" {
+			get("/apis/"+r.GVK.Group+"/", group+"APIGroup", reflect.TypeFor[metav1.APIGroup]())
+		}
+	}
+	if whole {
+		get("/api/", "CoreAPIVersions", reflect.TypeFor[metav1.APIVersions]())
+		get("/apis/", "APIVersions", reflect.TypeFor[metav1.APIGroupList]())
+		get("/version/", "CodeVersion", reflect.TypeFor[version.Info]())
+	}
+	return out
+}
+
+// optionsOf returns the parameters of a query that is read into a type; of a list, those of its items.
+func optionsOf(t reflect.Type) []parameter {
+	var out []parameter
+	texts := docs(t)
+	for i := range t.NumField() {
+		name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
+		if name == "" {
+			continue // the kind of the options
+		}
+		of := t.Field(i).Type
+		for of.Kind() == reflect.Pointer || of.Kind() == reflect.Slice {
+			of = of.Elem()
+		}
+		typ := "string"
+		switch of.Kind() {
+		case reflect.Bool:
+			typ = "boolean"
+		case reflect.Int32, reflect.Int64:
+			typ = "integer"
+		}
+		out = append(out, parameter{name, typ, texts[name]})
+	}
+	return out
+}
+
+// groupName returns the name of an API group as operations have it: "rbacAuthorization" of rbac.authorization.k8s.io.
+func groupName(group string) string {
+	if group == "" {
+		return "core"
+	}
+	first, rest, _ := strings.Cut(strings.TrimSuffix(group, ".k8s.io"), ".")
+	return first + title(rest)
+}
+
+// tagOf returns the tag of a path. Clients are made with a class per tag.
+func tagOf(path string) string {
+	parts := strings.Split(strings.Trim(path, "/"), "/")
+	if parts[0] == "api" {
+		parts = append([]string{"apis", ""}, parts[1:]...)
+	}
+	switch {
+	case parts[0] != "apis" || len(parts) == 1:
+		return parts[0]
+	case len(parts) == 2:
+		return groupName(parts[1])
+	}
+	return groupName(parts[1]) + "_" + parts[2]
 }
 
 func title(s string) string {
