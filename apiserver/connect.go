@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/streaming/pkg/httpstream"
 
 	"sampan/kind"
 )
@@ -67,6 +68,9 @@ func (x *exchange) connect() error {
 	r.URL = &url.URL{Path: path, RawQuery: query.Encode()}
 	r.RequestURI = r.URL.RequestURI()
 	if x.route.subresource != "log" {
+		if !httpstream.IsUpgradeRequest(r) {
+			return apierrors.NewBadRequest("Upgrade request required")
+		}
 		handler.ServeHTTP(x.w, r)
 		return nil
 	}

@@ -420,7 +420,7 @@ func TestPodStreamsAreTranslatedForTheNode(t *testing.T) {
 		{"GET", "one/portforward?ports=80&ports=81", "GET /portForward/default/one?port=80&port=81"},
 		{"GET", "one/portforward?ports=80,81", "GET /portForward/default/one?port=80&port=81"},
 	} {
-		code, _, body := send(t, test.method, url+test.path, "")
+		code, _, body := send(t, test.method, url+test.path, "", "Connection", "Upgrade", "Upgrade", "SPDY/3.1")
 		if code != 200 || body != "from n1" {
 			t.Errorf("%s: %d %s", test.path, code, body)
 			continue
@@ -430,19 +430,22 @@ func TestPodStreamsAreTranslatedForTheNode(t *testing.T) {
 		}
 	}
 	for path, want := range map[string]string{
-		"two/log":                  "a container name must be specified for pod two, choose one of: [c d]",
-		"one/log?container=x":      "container x is not valid for pod one",
-		"one/log?tailLines=-1":     "tailLines: Invalid value: -1: must be greater than or equal to 0",
-		"starting/log":             `container "c" in pod "starting" is waiting to start: ContainerCreating`,
-		"waiting/log?container=x":  "container x is not valid for pod waiting",
-		"waiting/attach?stdout=1":  "pod waiting does not have a host assigned",
-		"away/log":                 "node lost cannot be reached: no agent is connected",
-		"one/exec?stdout=1":        "you must specify at least 1 command for the container",
-		"one/exec?command=ls":      "you must specify at least one of stdin, stdout, stderr",
-		"none/log":                 `pods "none" not found`,
-		"one/log?sinceTime=sunday": "sinceTime: Invalid value",
-		"one/log?stream=Stdout":    "stream: Forbidden: may not be specified",
-		"one/portforward?ports=x":  `cannot convert to []int32: strconv.ParseUint: parsing "x": invalid syntax`,
+		"two/log":                      "a container name must be specified for pod two, choose one of: [c d]",
+		"one/log?container=x":          "container x is not valid for pod one",
+		"one/log?tailLines=-1":         "tailLines: Invalid value: -1: must be greater than or equal to 0",
+		"starting/log":                 `container "c" in pod "starting" is waiting to start: ContainerCreating`,
+		"waiting/log?container=x":      "container x is not valid for pod waiting",
+		"waiting/attach?stdout=1":      "pod waiting does not have a host assigned",
+		"away/log":                     "node lost cannot be reached: no agent is connected",
+		"one/exec?stdout=1":            "you must specify at least 1 command for the container",
+		"one/exec?command=ls":          "you must specify at least one of stdin, stdout, stderr",
+		"none/log":                     `pods "none" not found`,
+		"one/log?sinceTime=sunday":     "sinceTime: Invalid value",
+		"one/log?stream=Stdout":        "stream: Forbidden: may not be specified",
+		"one/exec?stdout=1&command=ls": "Upgrade request required",
+		"one/attach?stdout=1":          "Upgrade request required",
+		"one/portforward?ports=80":     "Upgrade request required",
+		"one/portforward?ports=x":      `cannot convert to []int32: strconv.ParseUint: parsing "x": invalid syntax`,
 	} {
 		code, _, body := send(t, "GET", url+path, "")
 		var status metav1.Status
