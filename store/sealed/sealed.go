@@ -30,14 +30,18 @@ import (
 
 const prefix = "k8s:enc:aesgcm:v1:"
 
-// Key is a named AES key.
+// Key is a named AES key, or the key that seals nothing.
 type Key struct {
 	name string
-	aead cipher.AEAD
+	aead cipher.AEAD // nil for the key that seals nothing
 }
 
+// identity is the line of the key that seals nothing, named as upstream names its provider that does not encrypt.
+const identity = "identity"
+
 // ParseKeys reads keys, one on a line: a name, a colon and 16, 24 or 32 bytes in base64. Empty lines and lines that
-// begin with # are skipped. The first key seals.
+// begin with # are skipped. The first key seals; if the first line is "identity", nothing is sealed, and what is sealed is
+// opened by [Store.Reseal].
 func ParseKeys(data []byte) ([]Key, error) {
 	name := regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
 	var keys []Key
@@ -45,6 +49,13 @@ func ParseKeys(data []byte) ([]Key, error) {
 	for n := 1; lines.Scan(); n++ {
 		line := strings.TrimSpace(lines.Text())
 		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		if line == identity {
+			if len(keys) > 0 {
+				return nil, fmt.Errorf("line %d: %s must be the first: what is not encrypted is read in any case", n, identity)
+			}
+			keys = append(keys, Key{name: identity})
 			continue
 		}
 		id, text, ok := strings.Cut(line, ":")
@@ -95,6 +106,9 @@ func (s *Store) covers(key string) bool {
 
 func (s *Store) seal(key string, value []byte) []byte {
 	k := s.keys[0]
+	if k.aead == nil {
+		return value
+	}
 	out := make([]byte, 0, len(prefix)+len(k.name)+1+k.aead.NonceSize()+len(value)+k.aead.Overhead())
 	out = append(out, prefix...)
 	out = append(out, k.name...)
@@ -112,13 +126,13 @@ func (s *Store) open(key string, value []byte) (plain []byte, current bool, err 
 	}
 	rest, ok := bytes.CutPrefix(value, []byte(prefix))
 	if !ok {
-		return value, false, nil
+		return value, len(s.keys) > 0 && s.keys[0].aead == nil, nil
 	}
 	name, rest, ok := bytes.Cut(rest, []byte(":"))
 	if !ok {
 		return nil, false, fmt.Errorf("%s: its seal is damaged", key)
 	}
-	i := slices.IndexFunc(s.keys, func(k Key) bool { return k.name == string(name) })
+	i := slices.IndexFunc(s.keys, func(k Key) bool { return k.aead != nil && k.name == string(name) })
 	if len(s.keys) == 0 {
 		return nil, false, fmt.Errorf("%s is encrypted with the key %q, and no keys were given: start the server with --encryption-key-file, with the same keys as others on this store", key, name)
 	}

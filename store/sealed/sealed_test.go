@@ -119,6 +119,34 @@ func TestKeysAreRotated(t *testing.T) {
 	}
 }
 
+func TestWhatIsSealedIsOpenedForGood(t *testing.T) {
+	ctx, below := t.Context(), memory.New()
+	if _, err := sealed.New(below, keys(t, "a"), "/secrets/").Apply(ctx, store.Write{Key: "/secrets/n/one", Value: []byte("one")}); err != nil {
+		t.Fatal(err)
+	}
+	ks, err := sealed.ParseKeys([]byte("identity\na:" + base64.StdEncoding.EncodeToString(bytes.Repeat([]byte("a"), 32))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	st := sealed.New(below, ks, "/secrets/")
+	if _, err := st.Apply(ctx, store.Write{Key: "/secrets/n/two", Value: []byte("two")}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []int{1, 0} {
+		if n, err := st.Reseal(ctx); n != want || err != nil {
+			t.Errorf("opened %d: %v, want %d", n, err, want)
+		}
+	}
+	for name, want := range map[string]string{"one": "one", "two": "two"} {
+		if r, err := below.Get(ctx, "/secrets/n/"+name); err != nil || string(r.Value) != want {
+			t.Errorf("%s is stored as %q, %v", name, r.Value, err)
+		}
+		if r, err := st.Get(ctx, "/secrets/n/"+name); err != nil || string(r.Value) != want {
+			t.Errorf("%s is read as %q, %v", name, r.Value, err)
+		}
+	}
+}
+
 // sameName returns a key that has the name of another one.
 func sameName(t *testing.T) []sealed.Key {
 	t.Helper()
@@ -308,6 +336,7 @@ func TestKeyFilesSayWhatIsWrong(t *testing.T) {
 		"a:***":                   "not base64",
 		"a:" + k16 + "\nb:YWJj":   `line 2: key "b" has 3 bytes, want 16, 24 or 32`,
 		"a:" + k16 + "\na:" + k16: "there twice",
+		"a:" + k16 + "\nidentity": "line 2: identity must be the first",
 	} {
 		if _, err := sealed.ParseKeys([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", text, err, want)
