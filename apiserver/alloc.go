@@ -196,78 +196,92 @@ func nthAddress(p netip.Prefix, i uint64) netip.Addr {
 // allocatePorts makes sure that the Service's node ports are its own or free, and gives those that lack one. The port
 // on which a balancer asks for a node's health is of the same range.
 func (s *Server) allocatePorts(svc *corev1.Service, held map[string]bool) error {
-	spec := field.NewPath("spec")
-	taken := map[string]bool{} // by this Service itself
-	check := func(path *field.Path, protocol corev1.Protocol, n int32) error {
-		if n == 0 {
-			return nil
-		}
-		key := portClaim(protocol, n)
-		taken[key] = true
-		if held[key] {
-			return nil
-		}
-		var why string
-		if n < int32(s.cfg.NodePorts.First) || n > int32(s.cfg.NodePorts.Last) {
-			why = fmt.Sprintf("provided port is not in the valid range. The range of valid ports is %d-%d", s.cfg.NodePorts.First, s.cfg.NodePorts.Last)
-		} else if s.cache.claimed(key) {
-			why = "provided port is already allocated"
-		}
-		if why != "" {
-			return invalidService(svc, field.Invalid(path, n, why))
-		}
-		return nil
-	}
-	for i, p := range svc.Spec.Ports {
-		if err := check(spec.Child("ports").Index(i).Child("nodePort"), p.Protocol, p.NodePort); err != nil {
-			return err
-		}
-	}
-	if err := check(spec.Child("healthCheckNodePort"), corev1.ProtocolTCP, svc.Spec.HealthCheckNodePort); err != nil {
+	p := nodePorts{server: s, held: held, taken: make(map[string]bool)}
+	if err := p.check(svc); err != nil {
 		return err
 	}
-	free := func(protocol corev1.Protocol, n int32) bool {
-		key := portClaim(protocol, n)
-		return !taken[key] && (held[key] || !s.cache.claimed(key))
-	}
-	pick := func(protocol corev1.Protocol) (int32, error) {
-		n := uint64(s.cfg.NodePorts.Last) - uint64(s.cfg.NodePorts.First) + 1
-		for start, j := s.random(n), uint64(0); j < n; j++ {
-			if candidate := int32(s.cfg.NodePorts.First) + int32((start+j)%n); free(protocol, candidate) {
-				taken[portClaim(protocol, candidate)] = true
-				return candidate, nil
-			}
-		}
-		return 0, apierrors.NewInternalError(fmt.Errorf("failed to allocate a nodePort: range is full"))
-	}
 	for i := range svc.Spec.Ports {
-		p := &svc.Spec.Ports[i]
-		if !needsNodePorts(svc) || p.NodePort != 0 {
+		port := &svc.Spec.Ports[i]
+		if !needsNodePorts(svc) || port.NodePort != 0 {
 			continue
 		}
 		// One port number for both protocols of a service such as DNS, as upstream has it.
 		for _, q := range svc.Spec.Ports {
-			if q.Port == p.Port && q.Protocol != p.Protocol && q.NodePort != 0 && free(p.Protocol, q.NodePort) {
-				p.NodePort = q.NodePort
-				taken[portClaim(p.Protocol, p.NodePort)] = true
+			if q.Port == port.Port && q.Protocol != port.Protocol && q.NodePort != 0 && p.free(port.Protocol, q.NodePort) {
+				port.NodePort = q.NodePort
+				p.taken[portClaim(port.Protocol, port.NodePort)] = true
 			}
 		}
-		if p.NodePort == 0 {
-			n, err := pick(p.Protocol)
-			if err != nil {
-				return err
-			}
-			p.NodePort = n
-		}
-	}
-	if svc.Spec.HealthCheckNodePort == 0 && needsHealthPort(svc) {
-		n, err := pick(corev1.ProtocolTCP)
-		if err != nil {
+		if err := p.pick(port.Protocol, &port.NodePort); err != nil {
 			return err
 		}
-		svc.Spec.HealthCheckNodePort = n
+	}
+	if needsHealthPort(svc) {
+		return p.pick(corev1.ProtocolTCP, &svc.Spec.HealthCheckNodePort)
 	}
 	return nil
+}
+
+// nodePorts is what is known of node ports while one Service gets its own.
+type nodePorts struct {
+	server *Server
+	held   map[string]bool // claims of the Service as it was
+	taken  map[string]bool // by the Service as it will be
+}
+
+// check takes the ports that the Service asks for, or says which it cannot have.
+func (p *nodePorts) check(svc *corev1.Service) error {
+	spec := field.NewPath("spec")
+	for i, port := range svc.Spec.Ports {
+		if why := p.take(port.Protocol, port.NodePort); why != "" {
+			return invalidService(svc, field.Invalid(spec.Child("ports").Index(i).Child("nodePort"), port.NodePort, why))
+		}
+	}
+	if why := p.take(corev1.ProtocolTCP, svc.Spec.HealthCheckNodePort); why != "" {
+		return invalidService(svc, field.Invalid(spec.Child("healthCheckNodePort"), svc.Spec.HealthCheckNodePort, why))
+	}
+	return nil
+}
+
+// take notes a port that is asked for; 0 is none. The result says why it cannot be had, "" if it can.
+func (p *nodePorts) take(protocol corev1.Protocol, n int32) (why string) {
+	if n == 0 {
+		return ""
+	}
+	key, ports := portClaim(protocol, n), p.server.cfg.NodePorts
+	p.taken[key] = true
+	switch {
+	case p.held[key]:
+		return ""
+	case n < int32(ports.First) || n > int32(ports.Last):
+		return fmt.Sprintf("provided port is not in the valid range. The range of valid ports is %d-%d", ports.First, ports.Last)
+	case p.server.cache.claimed(key):
+		return "provided port is already allocated"
+	}
+	return ""
+}
+
+// free reports whether the Service can have a port that it has not taken yet.
+func (p *nodePorts) free(protocol corev1.Protocol, n int32) bool {
+	key := portClaim(protocol, n)
+	return !p.taken[key] && (p.held[key] || !p.server.cache.claimed(key))
+}
+
+// pick sets a port that is 0 to one that is free.
+func (p *nodePorts) pick(protocol corev1.Protocol, port *int32) error {
+	if *port != 0 {
+		return nil
+	}
+	ports := p.server.cfg.NodePorts
+	n := uint64(ports.Last) - uint64(ports.First) + 1
+	for start, i := p.server.random(n), uint64(0); i < n; i++ {
+		if candidate := int32(ports.First) + int32((start+i)%n); p.free(protocol, candidate) {
+			p.taken[portClaim(protocol, candidate)] = true
+			*port = candidate
+			return nil
+		}
+	}
+	return apierrors.NewInternalError(fmt.Errorf("failed to allocate a nodePort: range is full"))
 }
 
 // needsHealthPort reports whether a balancer has to ask nodes whether they have endpoints of their own.

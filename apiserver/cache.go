@@ -221,12 +221,7 @@ func (c *cache) apply(events []store.Event) error {
 	}()
 	for _, e := range events {
 		if strings.HasPrefix(e.Key, claimPrefix) {
-			if e.Value == nil {
-				delete(c.claims, e.Key)
-			} else {
-				c.claims[e.Key] = struct{}{}
-			}
-			c.world.Advance(e.Revision)
+			c.claim(e)
 			continue
 		}
 		key, k := c.parse(e.Key)
@@ -236,39 +231,59 @@ func (c *cache) apply(events []store.Event) error {
 		}
 		c.events[k.ID]++
 		change := view.Change{Key: key, Revision: e.Revision}
-		hint, own := e.Hint.(published)
-		own = own && hint.owner == c && hint.obj != nil
-		if e.Value == nil {
-			old := c.world.Remove(k.ID, key.Namespace, key.Name, e.Revision)
-			if old == nil {
-				continue
-			}
-			c.replaced(old)
-			if own {
-				old = hint.obj
-			}
-			// The last state carries the revision of the removal, as upstream's DELETED events do.
-			change.Old = withRevision(old, e.Revision)
-		} else {
-			obj := hint.obj
-			if own {
-				obj.SetResourceVersion(strconv.FormatInt(e.Revision, 10))
-			} else {
-				var err error
-				if obj, err = decodeStored(k, e.Value, e.Revision); err != nil {
-					return fmt.Errorf("decode %s at revision %d: %w", key, e.Revision, err)
-				}
-			}
-			change.Old = c.world.Put(k.ID, obj, e.Revision)
-			change.New = obj
-			if change.Old != nil {
-				c.replaced(change.Old)
-			}
+		if err := c.change(&change, k, e); err != nil {
+			return err
+		}
+		if change.Latest() == nil {
+			continue // what is removed was not there
 		}
 		c.all.append(change, now)
 		h := c.byKind[k.ID]
 		h.append(change, now)
 		touched[h] = struct{}{}
+	}
+	return nil
+}
+
+// claim takes in the event of a claim to a unique thing. The caller holds mu.
+func (c *cache) claim(e store.Event) {
+	if e.Value == nil {
+		delete(c.claims, e.Key)
+	} else {
+		c.claims[e.Key] = struct{}{}
+	}
+	c.world.Advance(e.Revision)
+}
+
+// change takes in the event of an object, and fills in what it was and is. The caller holds mu.
+func (c *cache) change(change *view.Change, k *kind.Kind, e store.Event) error {
+	hint, own := e.Hint.(published)
+	own = own && hint.owner == c && hint.obj != nil
+	if e.Value == nil {
+		old := c.world.Remove(k.ID, change.Key.Namespace, change.Key.Name, e.Revision)
+		if old == nil {
+			return nil
+		}
+		c.replaced(old)
+		if own {
+			old = hint.obj
+		}
+		// The last state carries the revision of the removal, as upstream's DELETED events do.
+		change.Old = withRevision(old, e.Revision)
+		return nil
+	}
+	obj := hint.obj
+	if own {
+		obj.SetResourceVersion(strconv.FormatInt(e.Revision, 10))
+	} else {
+		var err error
+		if obj, err = decodeStored(k, e.Value, e.Revision); err != nil {
+			return fmt.Errorf("decode %s at revision %d: %w", change.Key, e.Revision, err)
+		}
+	}
+	change.Old, change.New = c.world.Put(k.ID, obj, e.Revision), obj
+	if change.Old != nil {
+		c.replaced(change.Old)
 	}
 	return nil
 }
