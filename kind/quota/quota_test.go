@@ -34,6 +34,23 @@ func TestScopes(t *testing.T) {
 		s.Affinity = &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{PreferredDuringSchedulingIgnoredDuringExecution: []corev1.WeightedPodAffinityTerm{{
 			PodAffinityTerm: corev1.PodAffinityTerm{NamespaceSelector: &metav1.LabelSelector{}}}}}}
 	})
+	asking := pod(func(s *corev1.PodSpec) {
+		s.Containers[0].Resources.Requests = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1")}
+	})
+	near := func(term corev1.PodAffinityTerm, preferred bool) *corev1.Pod {
+		return pod(func(s *corev1.PodSpec) {
+			if s.Affinity = (&corev1.Affinity{PodAffinity: &corev1.PodAffinity{}}); preferred {
+				s.Affinity.PodAffinity.PreferredDuringSchedulingIgnoredDuringExecution = []corev1.WeightedPodAffinityTerm{{PodAffinityTerm: term}}
+			} else {
+				s.Affinity.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution = []corev1.PodAffinityTerm{term}
+			}
+		})
+	}
+	far := func(term corev1.PodAffinityTerm) *corev1.Pod {
+		return pod(func(s *corev1.PodSpec) {
+			s.Affinity = &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{term}}}
+		})
+	}
 	changing := claim("fast")
 	changing.Status.CurrentVolumeAttributesClassName = new("slow")
 	changing.Status.ModifyVolumeStatus = &corev1.ModifyVolumeStatus{TargetVolumeAttributesClassName: "gold"}
@@ -49,6 +66,23 @@ func TestScopes(t *testing.T) {
 		{"with a deadline", scope(corev1.ResourceQuotaScopeTerminating), deadline, true},
 		{"without a deadline", scope(corev1.ResourceQuotaScopeTerminating), pod(nil), false},
 		{"not terminating", scope(corev1.ResourceQuotaScopeNotTerminating), deadline, false},
+		{"without a deadline, not terminating", scope(corev1.ResourceQuotaScopeNotTerminating), pod(nil), true},
+		{"a deadline at once", scope(corev1.ResourceQuotaScopeTerminating), pod(func(s *corev1.PodSpec) { s.ActiveDeadlineSeconds = new(int64(0)) }), true},
+		{"claims by a scope of pods", selector(corev1.ResourceQuotaScopePriorityClass, corev1.ScopeSelectorOpIn, "fast"), claim("fast"), false},
+		{"claims of another class", selector(corev1.ResourceQuotaScopeVolumeAttributesClass, corev1.ScopeSelectorOpIn, "slow"), claim("fast"), false},
+		{"asks for nothing", scope(corev1.ResourceQuotaScopeBestEffort), pod(nil), true},
+		{"asks for something", scope(corev1.ResourceQuotaScopeBestEffort), asking, false},
+		{"asks for nothing, and should", scope(corev1.ResourceQuotaScopeNotBestEffort), pod(nil), false},
+		{"asks for something, and should", scope(corev1.ResourceQuotaScopeNotBestEffort), asking, true},
+		{"any class, and none", selector(corev1.ResourceQuotaScopePriorityClass, corev1.ScopeSelectorOpExists), class(""), false},
+		{"no class, and none", selector(corev1.ResourceQuotaScopePriorityClass, corev1.ScopeSelectorOpDoesNotExist), class(""), true},
+		{"another class than its own", selector(corev1.ResourceQuotaScopePriorityClass, corev1.ScopeSelectorOpNotIn, "high"), class("high"), false},
+		{"must be near a pod elsewhere", scope(corev1.ResourceQuotaScopeCrossNamespacePodAffinity), near(corev1.PodAffinityTerm{Namespaces: []string{"x"}}, false), true},
+		{"must be near a pod here", scope(corev1.ResourceQuotaScopeCrossNamespacePodAffinity), near(corev1.PodAffinityTerm{TopologyKey: "x"}, false), false},
+		{"would be near a pod elsewhere", scope(corev1.ResourceQuotaScopeCrossNamespacePodAffinity), near(corev1.PodAffinityTerm{Namespaces: []string{"x"}}, true), true},
+		{"would be near a pod here", scope(corev1.ResourceQuotaScopeCrossNamespacePodAffinity), near(corev1.PodAffinityTerm{TopologyKey: "x"}, true), false},
+		{"must be far from a pod elsewhere", scope(corev1.ResourceQuotaScopeCrossNamespacePodAffinity), far(corev1.PodAffinityTerm{Namespaces: []string{"x"}}), true},
+		{"must be far from a pod here", scope(corev1.ResourceQuotaScopeCrossNamespacePodAffinity), far(corev1.PodAffinityTerm{TopologyKey: "x"}), false},
 		{"all scopes must match", scope(corev1.ResourceQuotaScopeTerminating, corev1.ResourceQuotaScopeNotBestEffort), deadline, false},
 		{"class named", selector(corev1.ResourceQuotaScopePriorityClass, corev1.ScopeSelectorOpIn, "high", "low"), class("high"), true},
 		{"class not named", selector(corev1.ResourceQuotaScopePriorityClass, corev1.ScopeSelectorOpIn, "high"), class("usual"), false},
