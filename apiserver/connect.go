@@ -12,6 +12,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/streaming/pkg/httpstream"
 
 	"sampan/kind"
@@ -152,7 +154,7 @@ func nodeRequest(subresource string, pod *corev1.Pod, query url.Values) (path st
 	}
 	switch subresource {
 	case "log":
-		if out, err = logQuery(query); err != nil {
+		if out, err = logQuery(pod.Name, query); err != nil {
 			return "", nil, err
 		}
 		return strings.Join([]string{"/containerLogs", pod.Namespace, pod.Name, container}, "/"), out, nil
@@ -213,43 +215,48 @@ func containerOf(pod *corev1.Pod, wanted string) (string, error) {
 	return "", apierrors.NewBadRequest(fmt.Sprintf("container %s is not valid for pod %s", wanted, pod.Name))
 }
 
-// logQuery checks the options of a log request and keeps those that the kubelet knows.
-func logQuery(query url.Values) (url.Values, error) {
+// logQuery checks the options of a request for a pod's log and keeps those that the kubelet knows.
+func logQuery(pod string, query url.Values) (url.Values, error) {
 	out := url.Values{}
 	for _, name := range []string{"follow", "previous", "timestamps"} {
 		if isSet(query, name) {
 			out.Set(name, "true")
 		}
 	}
-	for name, least := range map[string]int64{"tailLines": 0, "sinceSeconds": 1, "limitBytes": 1} {
-		text := query.Get(name)
+	var errs field.ErrorList
+	for _, o := range []struct {
+		name  string
+		least int64
+		short string
+	}{
+		{"tailLines", 0, "must be greater than or equal to 0"},
+		{"limitBytes", 1, "must be greater than 0"},
+		{"sinceSeconds", 1, "must be greater than 0"},
+	} {
+		text := query.Get(o.name)
 		if text == "" {
 			continue
 		}
 		n, err := strconv.ParseInt(text, 10, 64)
 		if err != nil {
-			return nil, apierrors.NewBadRequest(fmt.Sprintf("%s: Invalid value: %q: must be a number", name, text))
+			return nil, apierrors.NewBadRequest(fmt.Sprintf("%s: Invalid value: %q: must be a number", o.name, text))
 		}
-		if n < least {
-			why := "must be greater than or equal to 0"
-			if least == 1 {
-				why = "must be greater than 0"
-			}
-			return nil, apierrors.NewBadRequest(fmt.Sprintf("%s: Invalid value: %d: %s", name, n, why))
+		if n < o.least {
+			errs = append(errs, field.Invalid(field.NewPath(o.name), n, o.short))
 		}
-		out.Set(name, text)
+		out.Set(o.name, text)
 	}
 	if text := query.Get("sinceTime"); text != "" {
 		if _, err := time.Parse(time.RFC3339, text); err != nil {
 			return nil, apierrors.NewBadRequest(fmt.Sprintf("sinceTime: Invalid value: %q: %v", text, err))
 		}
 		if out.Has("sinceSeconds") {
-			return nil, apierrors.NewBadRequest("at most one of `sinceTime` or `sinceSeconds` may be specified")
+			errs = append(errs, field.Forbidden(field.NewPath(""), "at most one of `sinceTime` or `sinceSeconds` may be specified"))
 		}
 		out.Set("sinceTime", text)
 	}
 	if query.Has("stream") { // of a feature that is off (PodLogsQuerySplitStreams, KEP-3288)
-		return nil, apierrors.NewBadRequest("stream: Forbidden: may not be specified")
+		errs = append(errs, field.Forbidden(field.NewPath("stream"), "may not be specified"))
 	}
-	return out, nil
+	return out, invalid(schema.GroupKind{Kind: "PodLogOptions"}, pod, errs)
 }

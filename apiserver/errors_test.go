@@ -432,7 +432,6 @@ func TestPodStreamsAreTranslatedForTheNode(t *testing.T) {
 	for path, want := range map[string]string{
 		"two/log":                      "a container name must be specified for pod two, choose one of: [c d]",
 		"one/log?container=x":          "container x is not valid for pod one",
-		"one/log?tailLines=-1":         "tailLines: Invalid value: -1: must be greater than or equal to 0",
 		"starting/log":                 `container "c" in pod "starting" is waiting to start: ContainerCreating`,
 		"waiting/log?container=x":      "container x is not valid for pod waiting",
 		"waiting/attach?stdout=1":      "pod waiting does not have a host assigned",
@@ -446,6 +445,11 @@ func TestPodStreamsAreTranslatedForTheNode(t *testing.T) {
 		"one/attach?stdout=1":          "Upgrade request required",
 		"one/portforward?ports=80":     "Upgrade request required",
 		"one/portforward?ports=x":      `cannot convert to []int32: strconv.ParseUint: parsing "x": invalid syntax`,
+
+		"one/log?tailLines=x":  `tailLines: Invalid value: "x"`,
+		"one/log?tailLines=-1": `PodLogOptions "one" is invalid: tailLines: Invalid value: -1: must be greater than or equal to 0`,
+		"one/log?limitBytes=0&sinceSeconds=1&sinceTime=2030-01-01T00:00:00Z": "[limitBytes: Invalid value: 0: must be greater than 0, " +
+			"[]: Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified]",
 	} {
 		code, _, body := send(t, "GET", url+path, "")
 		var status metav1.Status
