@@ -20,6 +20,7 @@ import (
 // binding assigns a pod to a node.
 type binding struct {
 	uid         types.UID // "" for any
+	revision    string    // that the pod must have; "" for any
 	node        string
 	labels      map[string]string // added to the pod's
 	annotations map[string]string
@@ -42,7 +43,7 @@ func bindingOf(b *corev1.Binding) (binding, error) {
 	if len(errs) > 0 {
 		return binding{}, invalid(schema.GroupKind{Kind: "Binding"}, b.Name, errs)
 	}
-	return binding{uid: b.UID, node: b.Target.Name, labels: b.Labels, annotations: b.Annotations}, nil
+	return binding{uid: b.UID, revision: b.ResourceVersion, node: b.Target.Name, labels: b.Labels, annotations: b.Annotations}, nil
 }
 
 // bind assigns the pod of the request to a node, and marks it scheduled.
@@ -57,6 +58,8 @@ func (s *Server) bind(ctx context.Context, r request, b binding) error {
 		switch {
 		case b.uid != "" && b.uid != pod.UID:
 			return nil, r.wrongUID(b.uid, pod.UID)
+		case b.revision != "" && b.revision != pod.ResourceVersion:
+			return nil, r.conflict(fmt.Sprintf("Precondition failed: ResourceVersion in precondition: %v, ResourceVersion in object meta: %v", b.revision, pod.ResourceVersion))
 		case pod.DeletionTimestamp != nil:
 			return nil, bindConflict(r, fmt.Errorf("pod %s is being deleted, cannot be assigned to a host", pod.Name))
 		case pod.Spec.NodeName != "":

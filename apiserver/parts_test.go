@@ -159,6 +159,8 @@ func TestPodIsBoundToANodeOnce(t *testing.T) {
 	wantError(t, "to nothing", bind("web", corev1.ObjectReference{Kind: "Node"}), apierrors.IsInvalid, "target.name: Required value")
 	wantError(t, "to a bad name", bind("web", corev1.ObjectReference{Name: "N_1"}), apierrors.IsInvalid, `target.name: Invalid value: "N_1": a lowercase RFC 1123 subdomain must consist of`)
 	wantError(t, "while gated", bind("gated", corev1.ObjectReference{Name: "n1"}), apierrors.IsConflict, "pod gated has non-empty .spec.schedulingGates")
+	stale := &corev1.Binding{ObjectMeta: metav1.ObjectMeta{Name: "web", ResourceVersion: p.ResourceVersion}, Target: corev1.ObjectReference{Name: "n1"}}
+	wantError(t, "of an old revision", pods.Bind(ctx, stale, metav1.CreateOptions{}), apierrors.IsConflict, "Precondition failed: ResourceVersion in precondition: "+p.ResourceVersion+", ResourceVersion in object meta: ")
 	if err := bind("web", corev1.ObjectReference{Kind: "Node", Name: "n2"}); err != nil {
 		t.Fatal(err)
 	}
