@@ -40,10 +40,12 @@ func newAPI(ctx context.Context, s Settings, log *slog.Logger) (_ *api, err erro
 			a.close()
 		}
 	}()
+	metrics := prometheus.NewRegistry()
+	a.metrics = newPartMetrics(metrics)
 	if a.store, err = openStore(ctx, s, log); err != nil {
 		return nil, err
 	}
-	served, err := encrypted(ctx, s, a.store)
+	served, err := encrypted(ctx, s, a.store, a.metrics.encrypted)
 	if err != nil {
 		return nil, err
 	}
@@ -53,8 +55,6 @@ func newAPI(ctx context.Context, s Settings, log *slog.Logger) (_ *api, err erro
 	if a.audit, err = openAudit(s, log); err != nil {
 		return nil, err
 	}
-	registry := prometheus.NewRegistry()
-	a.metrics = newPartMetrics(registry)
 	var seed [32]byte
 	cryptorand.Read(seed[:]) // never fails
 	a.server, err = apiserver.New(apiserver.Config{
@@ -67,7 +67,7 @@ func newAPI(ctx context.Context, s Settings, log *slog.Logger) (_ *api, err erro
 		Random:      rand.NewChaCha8(seed),
 		ServiceCIDR: s.ServiceCIDR,
 		Nodes:       a.nodes,
-		Metrics:     registry,
+		Metrics:     metrics,
 		Log:         log,
 		Version:     APIVersion(),
 		ClientCAs:   a.current.Load().pool,

@@ -138,7 +138,7 @@ func Restore(ctx context.Context, s Settings, file string) (backup.Summary, erro
 		return restoreStore(ctx, s, revision)
 	})
 	if err != nil {
-		return backup.Summary{}, fmt.Errorf("restore %s: %w", file, err)
+		return backup.Summary{}, fmt.Errorf("from %s: %w", file, err)
 	}
 	return sum, nil
 }

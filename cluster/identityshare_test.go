@@ -278,7 +278,7 @@ func TestServersWithDifferentKeysForEncryptionSaySo(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		sealed, err := encrypted(t.Context(), s, st)
+		sealed, err := encrypted(t.Context(), s, st, nil)
 		if err != nil {
 			return err
 		}

@@ -12,8 +12,9 @@ import (
 )
 
 // encrypted returns the store as the server uses it: with Secrets and the identity encrypted, if there are keys for
-// it. Those that are not encrypted with the first key are written anew.
-func encrypted(ctx context.Context, s Settings, st store.Store) (store.Store, error) {
+// it. Those that are not encrypted with the first key are written anew. observe hears of what is encrypted and
+// decrypted; it may be nil.
+func encrypted(ctx context.Context, s Settings, st store.Store, observe func(sealed.Operation)) (store.Store, error) {
 	var keys []sealed.Key
 	if s.EncryptionKeyFile != "" {
 		data, err := os.ReadFile(s.EncryptionKeyFile)
@@ -25,6 +26,7 @@ func encrypted(ctx context.Context, s Settings, st store.Store) (store.Store, er
 		}
 	}
 	over := sealed.New(st, keys, "/secrets/", identityKey)
+	over.Observe = observe
 	if _, err := over.Reseal(ctx); err != nil {
 		return nil, fmt.Errorf("encryption: %w", err)
 	}

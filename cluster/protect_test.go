@@ -16,7 +16,7 @@ func TestKeysAndPoliciesThatAreWrongAreNamed(t *testing.T) {
 	if err := os.WriteFile(file, []byte("nonsense"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := encrypted(t.Context(), Settings{EncryptionKeyFile: file}, nil); err == nil || !bytes.Contains([]byte(err.Error()), []byte(file)) {
+	if _, err := encrypted(t.Context(), Settings{EncryptionKeyFile: file}, nil, nil); err == nil || !bytes.Contains([]byte(err.Error()), []byte(file)) {
 		t.Errorf("keys: %v", err)
 	}
 	if _, err := openAudit(Settings{AuditLog: audit.File{Path: filepath.Join(dir, "log")}, AuditPolicyFile: file}, nil); err == nil || !bytes.Contains([]byte(err.Error()), []byte(file)) {

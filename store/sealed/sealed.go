@@ -24,11 +24,10 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"sampan/store"
 )
-
-const prefix = "k8s:enc:aesgcm:v1:"
 
 // Key is a named AES key, or the key that seals nothing.
 type Key struct {
@@ -88,11 +87,24 @@ func ParseKeys(data []byte) ([]Key, error) {
 	return keys, nil
 }
 
+// Prefix is what every sealed value begins with.
+const Prefix = "k8s:enc:aesgcm:v1:"
+
+// Operation is one value that was sealed or opened.
+type Operation struct {
+	Key     string // in the store
+	Sealing bool   // else it was opened
+	Took    time.Duration
+	Err     error
+}
+
 // Store seals what stands under its prefixes. All methods are safe for concurrent use.
 type Store struct {
 	store.Store
 	keys     []Key
 	prefixes []string
+	// Observe hears of every value that is sealed or opened; nil for nobody. Set it before the store is used.
+	Observe func(Operation)
 }
 
 // New returns a store that seals what stands under keys with one of the prefixes. Without keys it seals nothing.
@@ -104,13 +116,21 @@ func (s *Store) covers(key string) bool {
 	return slices.ContainsFunc(s.prefixes, func(p string) bool { return strings.HasPrefix(key, p) })
 }
 
+// observed tells of an operation that began at a time.
+func (s *Store) observed(key string, sealing bool, began time.Time, err error) {
+	if s.Observe != nil {
+		s.Observe(Operation{Key: key, Sealing: sealing, Took: time.Since(began), Err: err})
+	}
+}
+
 func (s *Store) seal(key string, value []byte) []byte {
 	k := s.keys[0]
 	if k.aead == nil {
 		return value
 	}
-	out := make([]byte, 0, len(prefix)+len(k.name)+1+k.aead.NonceSize()+len(value)+k.aead.Overhead())
-	out = append(out, prefix...)
+	defer s.observed(key, true, time.Now(), nil)
+	out := make([]byte, 0, len(Prefix)+len(k.name)+1+k.aead.NonceSize()+len(value)+k.aead.Overhead())
+	out = append(out, Prefix...)
 	out = append(out, k.name...)
 	out = append(out, ':')
 	nonce := make([]byte, k.aead.NonceSize())
@@ -124,10 +144,18 @@ func (s *Store) open(key string, value []byte) (plain []byte, current bool, err 
 	if value == nil || !s.covers(key) {
 		return value, true, nil
 	}
-	rest, ok := bytes.CutPrefix(value, []byte(prefix))
+	rest, ok := bytes.CutPrefix(value, []byte(Prefix))
 	if !ok {
 		return value, len(s.keys) > 0 && s.keys[0].aead == nil, nil
 	}
+	began := time.Now()
+	plain, current, err = s.unseal(key, rest)
+	s.observed(key, false, began, err)
+	return plain, current, err
+}
+
+// unseal is open for what stands behind the prefix.
+func (s *Store) unseal(key string, rest []byte) (plain []byte, current bool, err error) {
 	name, rest, ok := bytes.Cut(rest, []byte(":"))
 	if !ok {
 		return nil, false, fmt.Errorf("%s: its seal is damaged", key)

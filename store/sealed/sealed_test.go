@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -70,6 +71,34 @@ func TestThePlainTextIsNotInTheStoreFile(t *testing.T) {
 	}
 	if !bytes.Contains(all, []byte("k8s:enc:aesgcm:v1:a:")) || !bytes.Contains(all, []byte("for-all")) {
 		t.Error("the file does not hold what it should: the test looks in the wrong place")
+	}
+}
+
+func TestWhatIsSealedAndOpenedIsObserved(t *testing.T) {
+	below := memory.New()
+	var seen []string
+	observed := func(names ...string) *sealed.Store {
+		st := sealed.New(below, keys(t, names...), "/secrets/")
+		st.Observe = func(op sealed.Operation) {
+			seen = append(seen, fmt.Sprint(op.Key, " ", op.Sealing, " ", op.Err == nil))
+		}
+		return st
+	}
+	st := observed("a")
+	for _, key := range []string{"/secrets/n/s", "/configmaps/n/c"} {
+		if _, err := st.Apply(t.Context(), store.Write{Key: key, Value: []byte("x")}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := st.Get(t.Context(), key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := observed("b").Get(t.Context(), "/secrets/n/s"); err == nil {
+		t.Error("read without the key")
+	}
+	want := []string{"/secrets/n/s true true", "/secrets/n/s false true", "/secrets/n/s false false"}
+	if !slices.Equal(seen, want) {
+		t.Errorf("observed %q, want %q", seen, want)
 	}
 }
 
