@@ -86,7 +86,7 @@ func TestBadPatchesAreRefused(t *testing.T) {
 		"no list of keys":     {types.StrategicMergePatchType, `{"$retainKeys":[{}]}`, http.StatusBadRequest, "the patch cannot be applied: "},
 		"no merge key":        {types.StrategicMergePatchType, `{"spec":{"containers":[{"image":"x"}]}}`, http.StatusInternalServerError, "map: map[image:x] does not contain declared merge key: name"},
 		"unknown directive":   {types.StrategicMergePatchType, `{"metadata":{"labels":{"$patch":"bogus"}}}`, http.StatusInternalServerError, "unknown patch type: bogus in map: map[$patch:bogus]"},
-		"too many items":      {types.StrategicMergePatchType, `{"spec":{"containers":[` + strings.Repeat(`{},`, 10001) + `{}]}}`, http.StatusRequestEntityTooLarge, "the lists in it have 10001 items, at most 10000 are allowed"},
+		"too many items":      {types.StrategicMergePatchType, `{"spec":{"containers":[` + strings.Repeat(`{},`, 10001) + `{}]}}`, http.StatusRequestEntityTooLarge, "the lists and maps in it have 10001 items, at most 10000 are allowed"},
 	} {
 		_, err := patch.Apply(test.pt, []byte(test.data), pod(), new(corev1.Pod))
 		status, ok := err.(apierrors.APIStatus)
