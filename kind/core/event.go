@@ -69,10 +69,7 @@ func validateEvent(e *corev1.Event) field.ErrorList {
 	if ns == "" && e.Namespace != metav1.NamespaceDefault && e.Namespace != metav1.NamespaceSystem {
 		errs = append(errs, field.Invalid(path, ns, mismatch))
 	}
-	if e.ReportingController == "" {
-		errs = append(errs, field.Required(field.NewPath("reportingController"), ""))
-	}
-	errs = append(errs, qualifiedName(field.NewPath("reportingController"), e.ReportingController)...)
+	errs = append(errs, validateReporter(e.ReportingController, field.NewPath("reportingComponent"))...)
 	for _, f := range []struct {
 		name, value string
 		max         int
@@ -91,6 +88,11 @@ func validateEvent(e *corev1.Event) field.ErrorList {
 		}
 	}
 	return errs
+}
+
+// validateReporter checks the name of the controller that reports an event. Its field is called otherwise in each version.
+func validateReporter(name string, path *field.Path) field.ErrorList {
+	return append(required(path, name), qualifiedName(path, name)...)
 }
 
 func eventRow(e *corev1.Event, now time.Time) []any {

@@ -25,7 +25,7 @@ func TestEventRules(t *testing.T) {
 	checkRules(t, core.Event(), newer, []rule{
 		{"newer form", `{}`, nil},
 		{"of a node", `{metadata: {namespace: kube-system}, involvedObject: {kind: Node, namespace: null}}`, nil},
-		{"controller's name", `{reportingComponent: "a b"}`, []string{`reportingController: Invalid value: "a b": name part must consist of`}},
+		{"controller's name", `{reportingComponent: "a b"}`, []string{`reportingComponent: Invalid value: "a b": name part must consist of`}},
 		{"long", `{reportingInstance: ` + long[:129] + `, action: ` + long[:129] + `, reason: ` + long[:129] + `, message: ` + long + `}`, []string{
 			`reportingInstance: Invalid value: "": can have at most 128 characters`, `action: Invalid value: "": can have at most 128 characters`,
 			`reason: Invalid value: "": can have at most 128 characters`, `message: Invalid value: "": can have at most 1024 characters`}},
@@ -42,6 +42,7 @@ func TestNewerEventRules(t *testing.T) {
 	for _, c := range []rule{
 		{"good", `{}`, nil},
 		{"name", `{metadata: {name: "system:node.1"}}`, []string{`metadata.name: Invalid value: "system:node.1": a lowercase RFC 1123 subdomain must consist of`}},
+		{"controller's name", `{reportingController: "a b"}`, []string{`reportingController: Invalid value: "a b": name part must consist of`}},
 		{"time", `{eventTime: null}`, []string{`eventTime: Required value`}},
 		{"type", `{type: Odd}`, []string{`type: Invalid value: "": has invalid value: Odd`}},
 		{"older fields", `{deprecatedFirstTimestamp: "2026-05-01T11:00:00Z", deprecatedLastTimestamp: "2026-05-01T11:00:00Z", deprecatedCount: 1, deprecatedSource: {host: h}}`, []string{

@@ -87,6 +87,8 @@ func validateNewerEvent(e *eventsv1.Event) field.ErrorList {
 	}
 	if e.EventTime.IsZero() {
 		errs = append(errs, field.Required(field.NewPath("eventTime"), ""))
+	} else {
+		errs = append(errs, validateReporter(e.ReportingController, field.NewPath("reportingController"))...)
 	}
 	if e.Type != corev1.EventTypeNormal && e.Type != corev1.EventTypeWarning {
 		errs = append(errs, field.Invalid(field.NewPath("type"), "", "has invalid value: "+e.Type))

@@ -35,7 +35,7 @@ func TestValidation(t *testing.T) {
 		{"event elsewhere", core.Event(), `{}`, `{involvedObject: {namespace: other}}`, []string{`involvedObject.namespace: Invalid value: "other": does not match event.namespace`}},
 		{"event of a node", core.Event(), `{}`, `{metadata: {namespace: default}, involvedObject: {kind: Node, name: n}}`, nil},
 		{"new event", core.Event(), `{}`, `{eventTime: "2026-01-01T00:00:00.000000Z", involvedObject: {namespace: ns}}`,
-			[]string{`reportingController: Required value`, `reportingController: Invalid value: "": name part must be non-empty`, `reportingController: Invalid value: "": name part must consist of`,
+			[]string{`reportingComponent: Required value`, `reportingComponent: Invalid value: "": name part must be non-empty`, `reportingComponent: Invalid value: "": name part must consist of`,
 				`reportingInstance: Required value`, `action: Required value`, `reason: Required value`}},
 		{"special addresses", core.Endpoints(), `{}`, `{subsets: [{addresses: [{ip: 0.0.0.0}, {ip: 169.254.1.1}, {ip: 224.0.0.1}]}]}`,
 			[]string{`subsets[0].addresses[0].ip: Invalid value: "0.0.0.0": may not be unspecified (0.0.0.0)`,
