@@ -424,3 +424,66 @@ func TestDuplicateItemsOfOldDoNotStopApply(t *testing.T) {
 		t.Errorf("%v %+v", err, got.ManagedFields)
 	}
 }
+
+// TestWhatAWriteCannotChangeGetsNoOwner: a manager is recorded for what the request could set, not for what the server
+// put back, whichever way it wrote.
+func TestWhatAWriteCannotChangeGetsNoOwner(t *testing.T) {
+	s := newMemory(t)
+	url := plain(t, s)
+	const owner = `"ownerReferences":[{"apiVersion":"v1","kind":"ConfigMap","name":"o","uid":"u"}]`
+	for name, test := range map[string]struct {
+		path, object      string // created
+		sub, media, patch string // written by the manager m
+		owns, lacks       []string
+	}{
+		"status of pods": {"/api/v1/namespaces/default/pods", `"spec":{"containers":[{"name":"c","image":"i"}]}`,
+			"status", "merge-patch+json", `{"metadata":{"labels":{"l":"1"},` + owner + `},"spec":{"priority":7},"status":{"message":"m"}}`,
+			[]string{"f:message", "f:l"}, []string{"f:spec", "f:ownerReferences"}},
+		"status of others": {"/api/v1/namespaces/default/services", `"spec":{"ports":[{"port":80}]}`,
+			"status", "merge-patch+json", `{"metadata":{"labels":{"l":"1"},` + owner + `},"spec":{"type":"NodePort"},"status":{"conditions":[{"type":"A","status":"True","reason":"R","message":"","lastTransitionTime":"2026-01-01T00:00:00Z"}]}}`,
+			[]string{"f:conditions", "f:l", "f:ownerReferences"}, []string{"f:spec"}},
+		"status of deployments": {"/apis/apps/v1/namespaces/default/deployments", `"spec":{"selector":{"matchLabels":{"a":"b"}},"template":{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"c","image":"i"}]}}}`,
+			"status", "apply-patch+yaml", `{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"labels":{"l":"1"},"annotations":{"n":"1"}},"spec":{"paused":true},"status":{"replicas":3}}`,
+			[]string{"f:replicas", "f:n"}, []string{"f:spec", "f:l"}},
+		"status of attachments": {"/apis/storage.k8s.io/v1/volumeattachments", `"spec":{"attacher":"a.b","nodeName":"n","source":{"persistentVolumeName":"pv"}}`,
+			"status", "apply-patch+yaml", `{"apiVersion":"storage.k8s.io/v1","kind":"VolumeAttachment","metadata":{"labels":{"l":"1"}},"status":{"attached":true}}`,
+			[]string{"f:attached"}, []string{"f:metadata", "f:l"}},
+		"containers to look at a pod": {"/api/v1/namespaces/default/pods", `"spec":{"containers":[{"name":"c","image":"i"}]}`,
+			"ephemeralcontainers", "strategic-merge-patch+json", `{"metadata":{"labels":{"l":"1"}},"spec":{"priority":7,"ephemeralContainers":[{"name":"e","image":"i"}]}}`,
+			[]string{"f:ephemeralContainers"}, []string{"f:priority", "f:l"}},
+		"the object": {"/api/v1/namespaces/default/services", `"spec":{"ports":[{"port":80}]}`,
+			"", "merge-patch+json", `{"metadata":{"labels":{"l":"1"}},"status":{"loadBalancer":{"ingress":[{"ip":"10.0.0.1"}]}}}`,
+			[]string{"f:l"}, []string{"f:status"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if code, _, body := send(t, "POST", url+test.path, `{"metadata":{"name":"x"},`+test.object+`}`); code != 201 {
+				t.Fatalf("%d %s", code, body)
+			}
+			defer send(t, "DELETE", url+test.path+"/x?gracePeriodSeconds=0", "")
+			code, _, body := send(t, "PATCH", url+strings.TrimSuffix(test.path+"/x/"+test.sub, "/")+"?fieldManager=m", test.patch, "Content-Type", "application/"+test.media)
+			if code != 200 {
+				t.Fatalf("%d %s", code, body)
+			}
+			var got metav1.PartialObjectMetadata
+			if err := json.Unmarshal([]byte(body), &got); err != nil {
+				t.Fatal(err)
+			}
+			fields := ""
+			for _, e := range got.ManagedFields {
+				if e.Manager == "m" && e.Subresource == test.sub {
+					fields = string(e.FieldsV1.Raw)
+				}
+			}
+			for _, f := range test.owns {
+				if !strings.Contains(fields, `"`+f+`"`) {
+					t.Errorf("%s is not owned: %s", f, fields)
+				}
+			}
+			for _, f := range test.lacks {
+				if strings.Contains(fields, `"`+f+`"`) {
+					t.Errorf("%s is owned: %s", f, fields)
+				}
+			}
+		})
+	}
+}

@@ -191,13 +191,19 @@ func decodeProtoBody(data []byte, want schema.GroupVersionKind, obj runtime.Obje
 	return nil
 }
 
+// alsoSentAs is the other version that a kind may be sent in, with the same fields: clients older than v1.22 evict pods
+// in it.
+var alsoSentAs = map[schema.GroupVersionKind]schema.GroupVersion{
+	{Group: "policy", Version: "v1", Kind: "Eviction"}: {Group: "policy", Version: "v1beta1"},
+}
+
 // checkSent refuses a body that says that it is something else than what is expected. What it does not say is
 // taken as expected.
 func checkSent(sent, want schema.GroupVersionKind) error {
 	if sent.Kind != "" && sent.Kind != want.Kind {
 		return cannotHandle(sent, want, fmt.Errorf("expected kind %s", want.Kind))
 	}
-	if gv := sent.GroupVersion(); sent.Version != "" && gv != want.GroupVersion() {
+	if gv := sent.GroupVersion(); sent.Version != "" && gv != want.GroupVersion() && gv != alsoSentAs[want] {
 		return apierrors.NewBadRequest(fmt.Sprintf("the API version in the data (%s) does not match the expected API version (%s)", gv, want.GroupVersion()))
 	}
 	return nil
@@ -205,7 +211,10 @@ func checkSent(sent, want schema.GroupVersionKind) error {
 
 func cannotHandle(sent, want schema.GroupVersionKind, err error) error {
 	if sent.Kind == "" {
-		sent = want
+		sent.Kind = want.Kind
+	}
+	if sent.Version == "" {
+		sent.Version = want.Version
 	}
 	return apierrors.NewBadRequest(fmt.Sprintf("%s in version %q cannot be handled as a %s: %v", sent.Kind, sent.Version, want.Kind, err))
 }

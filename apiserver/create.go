@@ -28,9 +28,10 @@ func (s *Server) create(ctx context.Context, r request, obj kind.Object, opts me
 	if err := checkNames(r, obj); err != nil {
 		return nil, err
 	}
-	if obj.GetResourceVersion() != "" {
+	if rv := obj.GetResourceVersion(); rv != "" && rv != "0" {
 		return nil, apierrors.NewBadRequest("resourceVersion should not be set on objects to be created")
 	}
+	obj.SetResourceVersion("")
 	snap := s.cache.snapshot()
 	generated := obj.GetName() == "" && obj.GetGenerateName() != ""
 	tokenStamped, err := s.legaliseNew(r, obj, generated, snap)
@@ -50,7 +51,7 @@ func (s *Server) create(ctx context.Context, r request, obj kind.Object, opts me
 		}
 		if dry {
 			if s.cache.snapshot().Get(r.key) != nil {
-				return nil, apierrors.NewAlreadyExists(r.groupResource(), r.key.Name)
+				return nil, s.alreadyExists(r, obj)
 			}
 			return obj, nil
 		}
@@ -77,9 +78,21 @@ func (s *Server) create(ctx context.Context, r request, obj kind.Object, opts me
 				}
 			}
 		default:
-			return nil, apierrors.NewAlreadyExists(r.groupResource(), r.key.Name)
+			return nil, s.alreadyExists(r, obj)
 		}
 	}
+}
+
+// alreadyExists is the answer to the creation of an object whose name is taken.
+func (s *Server) alreadyExists(r request, obj kind.Object) error {
+	err := apierrors.NewAlreadyExists(r.groupResource(), r.key.Name)
+	if obj.GetGenerateName() != "" {
+		err = apierrors.NewGenerateNameConflict(r.groupResource(), r.key.Name, 1)
+	}
+	if cur := s.cache.snapshot().Get(r.key); cur != nil && cur.GetDeletionTimestamp() != nil {
+		err.ErrStatus.Message = "object is being deleted: " + err.ErrStatus.Message
+	}
+	return err
 }
 
 // legaliseNew makes obj, whose name is generated or its creator's, fit to be stored: defaults, admission, what the kind

@@ -10,6 +10,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/validation"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"sampan/apiserver/admit"
 	"sampan/kind"
@@ -63,15 +64,22 @@ func (s *Server) delete(ctx context.Context, r request, opts metav1.DeleteOption
 	}
 }
 
+// wrongState is the conflict of a deletion that is meant for another object, or another state of it, than the one that
+// is there. It names the kind where other conflicts name the resource, as upstream's does.
+func (r request) wrongState(message string) error {
+	gvk := r.kind.GVK
+	return apierrors.NewConflict(schema.GroupResource{Group: gvk.Group, Resource: gvk.Kind}, r.key.Name, errors.New(message))
+}
+
 func checkPreconditions(r request, cur kind.Object, p *metav1.Preconditions) error {
 	if p == nil {
 		return nil
 	}
 	if p.UID != nil && *p.UID != cur.GetUID() {
-		return r.conflict(fmt.Sprintf("the UID in the precondition (%s) does not match the UID in record (%s). The object might have been deleted and then recreated", *p.UID, cur.GetUID()))
+		return r.wrongState(fmt.Sprintf("the UID in the precondition (%s) does not match the UID in record (%s). The object might have been deleted and then recreated", *p.UID, cur.GetUID()))
 	}
 	if p.ResourceVersion != nil && *p.ResourceVersion != cur.GetResourceVersion() {
-		return r.conflict(fmt.Sprintf("the ResourceVersion in the precondition (%s) does not match the ResourceVersion in record (%s). The object might have been modified", *p.ResourceVersion, cur.GetResourceVersion()))
+		return r.wrongState(fmt.Sprintf("the ResourceVersion in the precondition (%s) does not match the ResourceVersion in record (%s). The object might have been modified", *p.ResourceVersion, cur.GetResourceVersion()))
 	}
 	return nil
 }
@@ -85,6 +93,9 @@ func (s *Server) deletionStep(k *kind.Kind, cur kind.Object, opts metav1.DeleteO
 	if requested != nil && *requested < 0 {
 		requested = new(int64)
 		*requested = 1
+	}
+	if k.NoDependents {
+		opts.OrphanDependents, opts.PropagationPolicy = nil, new(metav1.DeletePropagationBackground)
 	}
 	finalizers := propagationFinalizers(cur.GetFinalizers(), opts, k.OrphanByDefault)
 	waits := len(finalizers) > 0 || len(specFinalizers(cur)) > 0
@@ -112,12 +123,15 @@ func (s *Server) deletionStep(k *kind.Kind, cur kind.Object, opts metav1.DeleteO
 	pending := cur.GetDeletionGracePeriodSeconds()
 	graceful := pending != nil && *pending > 0
 	next := private(cur)
+	if graceful && (requested == nil || *requested >= *pending) {
+		return next // an earlier deletion is pending, and nothing of it can change
+	}
 	next.SetFinalizers(finalizers)
-	if !graceful || requested == nil || *requested >= *pending {
-		if !graceful && !waits {
+	if !graceful {
+		if !waits {
 			return nil
 		}
-		return next // an earlier deletion is pending; only its finalizers can change
+		return next
 	}
 	// A grace period can only be shortened, and not into the past.
 	if *requested == 0 && !waits {

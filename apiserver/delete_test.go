@@ -3,6 +3,7 @@ package apiserver_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -317,5 +318,112 @@ func TestCollectionsAreDeletedBySelectorAndLimit(t *testing.T) {
 	err = clientset(t, cfg).CoreV1().ConfigMaps("").DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{})
 	if !apierrors.IsMethodNotSupported(err) {
 		t.Errorf("in all namespaces at once: %v", err)
+	}
+}
+
+// TestDeletionsAnswerWithTheObjectOrAStatus: which kinds are answered with what is upstream's choice for each.
+func TestDeletionsAnswerWithTheObjectOrAStatus(t *testing.T) {
+	s := newMemory(t)
+	url := plain(t, s)
+	const core = "/api/v1/namespaces/default/"
+	for name, test := range map[string]struct{ path, body, want string }{
+		"configmap":       {core + "configmaps", `{"metadata":{"name":"x"}}`, "Status"},
+		"secret":          {core + "secrets", `{"metadata":{"name":"x"}}`, "Status"},
+		"event":           {core + "events", `{"metadata":{"name":"x"},"involvedObject":{"namespace":"default"}}`, "Status"},
+		"pod":             {core + "pods", `{"metadata":{"name":"x"},"spec":{"containers":[{"name":"c","image":"i"}]}}`, "Pod"},
+		"service":         {core + "services", `{"metadata":{"name":"x"},"spec":{"ports":[{"port":80}]}}`, "Service"},
+		"service account": {core + "serviceaccounts", `{"metadata":{"name":"x"}}`, "ServiceAccount"},
+		"quota":           {core + "resourcequotas", `{"metadata":{"name":"x"},"spec":{"hard":{"pods":"100"}}}`, "ResourceQuota"},
+		"pod template":    {core + "podtemplates", `{"metadata":{"name":"x"},"template":{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"c","image":"i"}]}}}`, "PodTemplate"},
+		"storage class":   {"/apis/storage.k8s.io/v1/storageclasses", `{"metadata":{"name":"x"},"provisioner":"a.b/c"}`, "StorageClass"},
+		"driver":          {"/apis/storage.k8s.io/v1/csidrivers", `{"metadata":{"name":"x"},"spec":{}}`, "CSIDriver"},
+		"driver's node":   {"/apis/storage.k8s.io/v1/csinodes", `{"metadata":{"name":"x"},"spec":{"drivers":[]}}`, "CSINode"},
+		"priority class":  {"/apis/scheduling.k8s.io/v1/priorityclasses", `{"metadata":{"name":"x"},"value":5}`, "Status"},
+	} {
+		if code, _, body := send(t, "POST", url+test.path, test.body); code != 201 {
+			t.Fatalf("%s: %d %s", name, code, body)
+		}
+		code, _, body := send(t, "DELETE", url+test.path+"/x", "")
+		if code != 200 || !strings.Contains(body, `"kind":"`+test.want+`"`) {
+			t.Errorf("%s: %d %s", name, code, body)
+		}
+	}
+}
+
+func TestADeletionThatIsPendingTakesNoOtherWish(t *testing.T) {
+	c := newMemory(t).Client(masters())
+	p := pod("p")
+	p.Spec.NodeName = "n"
+	must(t, c, p)
+	begun, err := c.Delete(t.Context(), podKey("p"), metav1.DeleteOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, opts := range []metav1.DeleteOptions{
+		{PropagationPolicy: new(metav1.DeletePropagationForeground)},
+		{PropagationPolicy: new(metav1.DeletePropagationOrphan), GracePeriodSeconds: new(int64(60))},
+	} {
+		again, err := c.Delete(t.Context(), podKey("p"), opts)
+		if err != nil || again.GetResourceVersion() != begun.GetResourceVersion() {
+			t.Errorf("%+v: %v, finalizers %v", opts, err, again.GetFinalizers())
+		}
+	}
+}
+
+func TestNothingHangsOnAnEvent(t *testing.T) {
+	c := newMemory(t).Client(masters())
+	key := view.Key{Kind: kind.Events, Namespace: "default", Name: "e"}
+	for _, policy := range []metav1.DeletionPropagation{metav1.DeletePropagationForeground, metav1.DeletePropagationOrphan} {
+		must(t, c, &corev1.Event{ObjectMeta: metav1.ObjectMeta{Name: "e", Namespace: "default"}, InvolvedObject: corev1.ObjectReference{Namespace: "default"}})
+		if _, err := c.Delete(t.Context(), key, metav1.DeleteOptions{PropagationPolicy: &policy}); err != nil {
+			t.Error(err)
+		}
+		gone(t, c, key)
+	}
+}
+
+func TestNamesThatAreTakenSayByWhat(t *testing.T) {
+	s := newMemory(t)
+	maps := plain(t, s) + "/api/v1/namespaces/default/configmaps"
+	for _, body := range []string{`{"metadata":{"name":"held","finalizers":["a.b/c"]}}`, `{"metadata":{"name":"there"}}`} {
+		if code, _, text := send(t, "POST", maps, body); code != 201 {
+			t.Fatal(text)
+		}
+	}
+	if code, _, text := send(t, "DELETE", maps+"/held", ""); code != 200 {
+		t.Fatal(text)
+	}
+	for body, want := range map[string]string{
+		`{"metadata":{"name":"there"}}`:                     `"message":"configmaps \"there\" already exists"`,
+		`{"metadata":{"name":"held"}}`:                      `"message":"object is being deleted: configmaps \"held\" already exists"`,
+		`{"metadata":{"name":"there","generateName":"th"}}`: `"message":"configmaps \"there\" already exists, the server was not able to generate a unique name for the object"`,
+	} {
+		for _, query := range []string{"", "?dryRun=All"} {
+			code, _, text := send(t, "POST", maps+query, body)
+			if code != 409 || !strings.Contains(text, want) || !strings.Contains(text, `"reason":"AlreadyExists"`) {
+				t.Errorf("%s%s: %d %s", body, query, code, text)
+			}
+		}
+	}
+}
+
+func TestPriorityClassesAreNotCreatedByPut(t *testing.T) {
+	url := plain(t, newMemory(t)) + "/apis/scheduling.k8s.io/v1/priorityclasses/x"
+	code, _, body := send(t, "PUT", url, `{"apiVersion":"scheduling.k8s.io/v1","kind":"PriorityClass","metadata":{"name":"x"},"value":5}`)
+	if code != 404 {
+		t.Errorf("%d %s", code, body)
+	}
+}
+
+func TestFinalizeMayChangeTheMetadataAndNotTheStatus(t *testing.T) {
+	s := newMemory(t)
+	url := plain(t, s) + "/api/v1/namespaces/n"
+	must(t, s.Client(masters()), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "n"}})
+	code, _, body := send(t, "PUT", url+"/finalize", `{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"n","labels":{"l":"1"}},
+		"spec":{"finalizers":["kubernetes","a.b/c"]},"status":{"phase":"Terminating"}}`)
+	for _, want := range []string{`"l":"1"`, `"finalizers":["kubernetes","a.b/c"]`, `"phase":"Active"`} {
+		if code != 200 || !strings.Contains(body, want) {
+			t.Errorf("%d %s, want %s", code, body, want)
+		}
 	}
 }

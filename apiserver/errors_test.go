@@ -568,3 +568,83 @@ spec:
 		}
 	}
 }
+
+func TestChangesSayWhichStateTheyAreMadeFrom(t *testing.T) {
+	s := newMemory(t)
+	made := must(t, s.Client(masters()), configMap("x"))
+	url := plain(t, s)
+	maps, leases := url+"/api/v1/namespaces/default/configmaps/x", url+"/apis/coordination.k8s.io/v1/namespaces/default/leases/l"
+	if code, _, body := send(t, "PUT", leases, `{"apiVersion":"coordination.k8s.io/v1","kind":"Lease","metadata":{"name":"l"}}`); code != 201 {
+		t.Fatal(body)
+	}
+	const stale = "the object has been modified; please apply your changes to the latest version and try again"
+	for name, test := range map[string]struct {
+		url, gvk, revision string
+		code               int
+		want               string
+	}{
+		"the state":        {maps, `"apiVersion":"v1","kind":"ConfigMap"`, made.ResourceVersion, 200, ""},
+		"any":              {maps, `"apiVersion":"v1","kind":"ConfigMap"`, "", 200, ""},
+		"zero is any":      {maps, `"apiVersion":"v1","kind":"ConfigMap"`, "0", 200, ""},
+		"another":          {maps, `"apiVersion":"v1","kind":"ConfigMap"`, "1000000", 409, stale},
+		"no number":        {maps, `"apiVersion":"v1","kind":"ConfigMap"`, "new", 400, `strconv.ParseUint: parsing \"new\": invalid syntax`},
+		"too large":        {maps, `"apiVersion":"v1","kind":"ConfigMap"`, "18446744073709551616", 400, "value out of range"},
+		"negative":         {maps, `"apiVersion":"v1","kind":"ConfigMap"`, "-1", 400, "invalid syntax"},
+		"must be said":     {leases, `"apiVersion":"coordination.k8s.io/v1","kind":"Lease"`, "", 422, "metadata.resourceVersion: Invalid value: 0: must be specified for an update"},
+		"zero is not said": {leases, `"apiVersion":"coordination.k8s.io/v1","kind":"Lease"`, "0", 422, "must be specified for an update"},
+	} {
+		object := `{` + test.gvk + `,"metadata":{"name":"` + test.url[strings.LastIndex(test.url, "/")+1:] + `","resourceVersion":"` + test.revision + `"}}`
+		code, _, body := send(t, "PUT", test.url+"?dryRun=All", object)
+		if code != test.code || !strings.Contains(body, test.want) {
+			t.Errorf("PUT, %s: %d %s", name, code, body)
+		}
+		if test.revision == "" {
+			continue // a patch without a revision is of the object as it is
+		}
+		code, _, body = send(t, "PATCH", test.url+"?dryRun=All", `{"metadata":{"resourceVersion":"`+test.revision+`"}}`, "Content-Type", "application/merge-patch+json")
+		if code != test.code || !strings.Contains(body, test.want) {
+			t.Errorf("PATCH, %s: %d %s", name, code, body)
+		}
+	}
+}
+
+func TestSubresourcesTakeTheirOwnKindOnly(t *testing.T) {
+	s := newMemory(t)
+	must(t, s.Client(masters()), pod("p"))
+	p := plain(t, s) + "/api/v1/namespaces/default/pods/p"
+	for name, test := range map[string]struct {
+		method, path, body string
+		code               int
+		want               string
+	}{
+		"eviction":                   {"POST", "/eviction?dryRun=All", `{"apiVersion":"policy/v1","kind":"Eviction","metadata":{"name":"p"}}`, 201, `"status":"Success"`},
+		"eviction by old clients":    {"POST", "/eviction?dryRun=All", `{"apiVersion":"policy/v1beta1","kind":"Eviction","metadata":{"name":"p","namespace":"default"}}`, 201, `"status":"Success"`},
+		"eviction of older versions": {"POST", "/eviction?dryRun=All", `{"apiVersion":"policy/v1alpha1","kind":"Eviction","metadata":{"name":"p"}}`, 400, "the API version in the data (policy/v1alpha1) does not match the expected API version (policy/v1)"},
+		"eviction of another":        {"POST", "/eviction?dryRun=All", `{"metadata":{"name":"q"}}`, 400, "name in URL does not match name in Eviction object"},
+		"eviction of nobody":         {"POST", "/eviction?dryRun=All", `{}`, 400, "name in URL does not match name in Eviction object"},
+		"eviction elsewhere":         {"POST", "/eviction?dryRun=All", `{"metadata":{"name":"p","namespace":"other"}}`, 400, "the namespace of the provided object does not match the namespace sent on the request"},
+		"binding of nobody":          {"POST", "/binding?dryRun=All", `{"target":{"name":"n"}}`, 400, "name in URL does not match name in Binding object"},
+		"binding elsewhere":          {"POST", "/binding?dryRun=All", `{"metadata":{"name":"p","namespace":"other"},"target":{"name":"n"}}`, 400, "the namespace of the provided object does not match the namespace sent on the request"},
+		"verb":                       {"GET", "/eviction", "", 405, "MethodNotAllowed"},
+		"no such subresource":        {"GET", "/nope", "", 404, "NotFound"},
+		"version of an unsaid group": {"PUT", "/status", `{"kind":"Pod","spec":{"containers":7}}`, 400, `Pod in version \"v1\" cannot be handled as a Pod`},
+	} {
+		code, _, body := send(t, test.method, p+test.path, test.body)
+		if code != test.code || !strings.Contains(body, test.want) {
+			t.Errorf("%s: %d %s", name, code, body)
+		}
+	}
+}
+
+func TestEndpointsWarnWhoeverUsesThem(t *testing.T) {
+	url := plain(t, newMemory(t)) + "/api/v1/namespaces/default/endpoints"
+	const warning = `299 - "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"`
+	for _, test := range [][3]string{
+		{"POST", "", `{"metadata":{"name":"e"}}`}, {"GET", "", ""}, {"GET", "/e", ""}, {"GET", "?watch=1&timeoutSeconds=-1", ""}, {"DELETE", "/e", ""},
+	} {
+		code, header, body := send(t, test[0], url+test[1], test[2])
+		if got := header.Values("Warning"); code > 201 || len(got) != 1 || got[0] != warning {
+			t.Errorf("%s %s: %d %q %s", test[0], test[1], code, got, body)
+		}
+	}
+}

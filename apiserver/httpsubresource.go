@@ -59,6 +59,11 @@ func (x *exchange) special() error {
 	case name == "namespaces/finalize" && x.route.verb == "update":
 		return x.update()
 	}
+	for _, sub := range subresourcesOf(x.req.kind) {
+		if sub.name == x.route.subresource {
+			return errMethod()
+		}
+	}
 	return errNoPath(x.r)
 }
 
@@ -84,7 +89,7 @@ func (x *exchange) binding(name string) error {
 	}
 	if name == "" {
 		name = body.Name
-	} else if body.Name != "" && body.Name != name {
+	} else if body.Name != name {
 		return apierrors.NewBadRequest("name in URL does not match name in Binding object")
 	}
 	x.req.key.Name = name

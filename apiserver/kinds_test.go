@@ -176,7 +176,7 @@ func TestDeletionsAnswerAsTheDocumentSays(t *testing.T) {
 	slices.Sort(themselves)
 	want := []string{
 		"csidrivers", "csinodes", "persistentvolumeclaims", "persistentvolumes", "pods", "podtemplates", "resourcequotas",
-		"serviceaccounts", "storageclasses", "volumeattachments",
+		"serviceaccounts", "services", "storageclasses", "volumeattachments",
 	}
 	if !slices.Equal(themselves, want) {
 		t.Errorf("deleted objects are answered with themselves for %v, want %v", themselves, want)

@@ -62,32 +62,20 @@ func (m *managers) of(k *kind.Kind, gvk schema.GroupVersionKind, subresource str
 		m.types = types
 	}
 	shapes, hub := versionsOf(k), k.GVK.GroupVersion()
-	ignored := make(map[fieldpath.APIVersion]*fieldpath.Set)
+	owned := make(map[fieldpath.APIVersion]fieldpath.Filter)
 	if gvk == scaleGVK {
 		shapes, hub = shapes.with(scaleGVK, func() runtime.Object { return newScale() }), scaleGVK.GroupVersion()
-	} else if set := unwritable(k, subresource); set != nil {
+	} else if filter := writable(k, subresource); filter != nil {
 		for v := range shapes.made {
-			ignored[fieldpath.APIVersion(v.GroupVersion().String())] = set
+			owned[fieldpath.APIVersion(v.GroupVersion().String())] = filter
 		}
 	}
-	fm, err := managedfields.NewDefaultFieldManager(m.types, shapes, shapes, shapes, gvk, hub, subresource, fieldpath.NewExcludeFilterSetMap(ignored))
+	fm, err := managedfields.NewDefaultFieldManager(m.types, shapes, shapes, shapes, gvk, hub, subresource, owned)
 	if err != nil {
 		return nil, fmt.Errorf("managed fields of %s: %w", gvk, err)
 	}
 	m.made[key] = fm
 	return fm, nil
-}
-
-// unwritable returns the fields that a write to a kind or its subresource never changes, so that they get no owner.
-func unwritable(k *kind.Kind, subresource string) *fieldpath.Set {
-	switch {
-	case subresource == "" && k.Status != nil:
-		return fieldpath.NewSet(fieldpath.MakePathOrDie("status"))
-	case subresource == "status":
-		return fieldpath.NewSet(fieldpath.MakePathOrDie("spec"),
-			fieldpath.MakePathOrDie("metadata", "deletionTimestamp"), fieldpath.MakePathOrDie("metadata", "ownerReferences"))
-	}
-	return nil
 }
 
 // track records in a new object, or in the successor of cur, whose the changes are. Objects that have no records get

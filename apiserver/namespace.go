@@ -1,8 +1,6 @@
 package apiserver
 
 import (
-	"slices"
-
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -29,16 +27,13 @@ func markTerminating(obj kind.Object) {
 	}
 }
 
-// prepareFinalize makes next the stored Namespace with next's spec.finalizers, in place, and returns what is wrong with
-// them.
+// prepareFinalize keeps the status of the Namespace whose successor next is, and returns what is wrong with next's
+// spec.finalizers.
 func prepareFinalize(r request, next, cur kind.Object) (field.ErrorList, error) {
 	ns, ok := next.(*corev1.Namespace)
 	if !ok {
 		return nil, errNoSubresource(r)
 	}
-	old := cur.(*corev1.Namespace)
-	finalizers := slices.Clone(ns.Spec.Finalizers)
-	old.DeepCopyInto(ns)
-	ns.Spec.Finalizers = finalizers
+	cur.(*corev1.Namespace).Status.DeepCopyInto(&ns.Status)
 	return core.ValidateFinalize(ns), nil
 }

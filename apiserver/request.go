@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -65,14 +66,22 @@ func checkSame(r request, next, cur kind.Object) error {
 }
 
 // checkRevision refuses a change that was made from another state than the one that is there. Whether a change may
-// leave out what it was made from depends on the kind.
+// leave out what it was made from, or say 0, depends on the kind. What is no revision is the client's fault, though
+// upstream answers 500 to it.
 func checkRevision(r request, revision string, cur kind.Object) error {
+	var made uint64
+	if revision != "" {
+		var err error
+		if made, err = strconv.ParseUint(revision, 10, 64); err != nil {
+			return apierrors.NewBadRequest(fmt.Sprintf("metadata.resourceVersion: Invalid value: %q: %v", revision, err))
+		}
+	}
 	switch {
-	case revision == "" && r.kind.RevisionRequired:
+	case made == 0 && r.kind.RevisionRequired:
 		gr := r.groupResource()
 		return apierrors.NewInvalid(schema.GroupKind{Group: gr.Group, Kind: gr.Resource}, r.key.Name, field.ErrorList{
 			field.Invalid(field.NewPath("metadata", "resourceVersion"), 0, "must be specified for an update")})
-	case revision != "" && revision != cur.GetResourceVersion():
+	case made != 0 && made != uint64(revisionOf(cur)):
 		return r.conflict(errModified)
 	}
 	return nil

@@ -76,6 +76,10 @@ type Kind struct {
 	// Versions are the further versions in which the same objects are served.
 	Versions []Version
 
+	// NoDependents says that nothing hangs on objects of the kind, so that a deletion's wish about dependents means
+	// nothing.
+	NoDependents bool
+
 	// OrphanByDefault says that a deletion which does not say what becomes of the dependents leaves them, as kinds of the
 	// first days do.
 	OrphanByDefault bool

@@ -52,6 +52,7 @@ type Typed[T Object] struct {
 
 	Versions []Version
 
+	NoDependents    bool
 	OrphanByDefault bool
 	ReturnDeleted   bool
 
@@ -101,6 +102,7 @@ func (t Typed[T]) Kind() *Kind {
 
 		CreateOnUpdate:   t.CreateOnUpdate,
 		RevisionRequired: t.RevisionRequired,
+		NoDependents:     t.NoDependents,
 		OrphanByDefault:  t.OrphanByDefault,
 		ReturnDeleted:    t.ReturnDeleted,
 

@@ -24,6 +24,8 @@ func Event() *kind.Kind {
 		New:            func() *corev1.Event { return new(corev1.Event) },
 		NewList:        func() runtime.Object { return new(corev1.EventList) },
 
+		NoDependents: true,
+
 		// Names follow those of objects, some of which are no domain names.
 		ValidateName:   pathSegment,
 		Validate:       validateEvent,

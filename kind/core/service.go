@@ -29,6 +29,8 @@ func Service() *kind.Kind {
 		New:            func() *corev1.Service { return new(corev1.Service) },
 		NewList:        func() runtime.Object { return new(corev1.ServiceList) },
 
+		ReturnDeleted: true,
+
 		Default: defaultService,
 		PrepareCreate: func(s *corev1.Service) {
 			s.Status = corev1.ServiceStatus{}

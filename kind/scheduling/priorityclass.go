@@ -30,7 +30,7 @@ const (
 func PriorityClass() *kind.Kind {
 	return kind.Typed[*schedulingv1.PriorityClass]{
 		ID: kind.PriorityClasses, Version: schedulingv1.SchemeGroupVersion, Name: "PriorityClass", Singular: "priorityclass",
-		ShortNames: []string{"pc"}, Cluster: true, CreateOnUpdate: true,
+		ShortNames: []string{"pc"}, Cluster: true,
 		New:     func() *schedulingv1.PriorityClass { return new(schedulingv1.PriorityClass) },
 		NewList: func() runtime.Object { return new(schedulingv1.PriorityClassList) },
 
