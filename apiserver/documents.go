@@ -9,9 +9,6 @@ import (
 	"strings"
 	"sync"
 
-	apidiscoveryv2 "k8s.io/api/apidiscovery/v2"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	apiruntime "k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/version"
 
@@ -24,9 +21,12 @@ type documents struct {
 	kinds   *kind.Registry
 	version version.Info
 
-	mu    sync.Mutex // guards made
+	mu    sync.Mutex // guards made and hashes
 	made  map[string]*document
 	makes map[string]func() (document, error)
+
+	hashes    map[string]string // of documents, by path
+	discovery map[string]bool   // the paths of documents that come in every form that objects come in
 }
 
 // document is the bytes of an answer.
@@ -50,48 +50,15 @@ func withDefaultVersion(v version.Info) version.Info {
 }
 
 func newDocuments(kinds *kind.Registry, v version.Info) *documents {
-	d := &documents{kinds: kinds, version: v, made: map[string]*document{}, makes: map[string]func() (document, error){}}
+	d := &documents{
+		kinds: kinds, version: v, made: map[string]*document{}, makes: map[string]func() (document, error){}, discovery: map[string]bool{}, hashes: map[string]string{},
+	}
 	d.makes["/version"] = func() (document, error) { return jsonDocument(d.version) }
 	d.makes["/"] = func() (document, error) { return jsonDocument(map[string][]string{"paths": d.paths()}) }
-	d.makes["/api"] = func() (document, error) {
-		return objectDocument(schema.GroupVersionKind{Version: "v1", Kind: "APIVersions"}, &metav1.APIVersions{
-			Versions: []string{"v1"}, ServerAddressByClientCIDRs: []metav1.ServerAddressByClientCIDR{},
-		})
-	}
-	d.makes["/apis"] = func() (document, error) {
-		return objectDocument(schema.GroupVersionKind{Version: "v1", Kind: "APIGroupList"}, groups(kinds))
-	}
-	for _, g := range groups(kinds).Groups {
-		d.makes["/apis/"+g.Name] = func() (document, error) {
-			return objectDocument(schema.GroupVersionKind{Version: "v1", Kind: "APIGroup"}, g.DeepCopy())
-		}
-	}
-	for _, gv := range groupVersions(kinds) {
-		d.makes[versionPath(gv)] = func() (document, error) {
-			return objectDocument(schema.GroupVersionKind{Version: "v1", Kind: "APIResourceList"}, resources(kinds, gv))
-		}
-	}
-	for _, v := range []string{"v2", "v2beta1"} {
-		for _, path := range []string{"/api", "/apis"} {
-			d.makes[path+aggregatedSuffix(v)] = func() (document, error) {
-				doc, err := objectDocument(schema.GroupVersionKind{Group: apidiscoveryv2.GroupName, Version: v, Kind: "APIGroupDiscoveryList"},
-					aggregated(kinds, path == "/api"))
-				doc.media = "application/json;g=apidiscovery.k8s.io;v=" + v + ";as=APIGroupDiscoveryList"
-				return doc, err
-			}
-		}
-	}
-	// There are no custom resources. kubectl asks for them before it says that it does not know a kind.
-	d.makes["/apis/apiextensions.k8s.io/v1/customresourcedefinitions"] = func() (document, error) {
-		return objectDocument(schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinitionList"},
-			&metav1.PartialObjectMetadataList{Items: []metav1.PartialObjectMetadata{}})
-	}
+	d.addDiscovery()
 	d.addOpenAPI()
 	return d
 }
-
-// aggregatedSuffix tells the aggregated form of a document from the old one, which has the same path.
-func aggregatedSuffix(version string) string { return "#" + version }
 
 // versionPath returns the path of a group version, without a slash at the end.
 func versionPath(gv schema.GroupVersion) string {
@@ -117,9 +84,11 @@ func (d *documents) serve(w http.ResponseWriter, r *http.Request) bool {
 	}
 	key := path
 	switch {
-	case path == "/api", path == "/apis":
-		if v := aggregatedVersion(r.Header.Get("Accept")); v != "" {
-			key += aggregatedSuffix(v)
+	case d.discovery[path]:
+		var ok bool
+		if key, ok = discoveryKey(path, r.Header.Get("Accept")); !ok {
+			writeStatus(w, r, errNotAcceptable(mediaJSON, mediaYAML, mediaProto))
+			return true
 		}
 	case path == "/openapi/v2", strings.HasPrefix(path, "/openapi/v3/"):
 		var ok bool
@@ -139,6 +108,12 @@ func (d *documents) serve(w http.ResponseWriter, r *http.Request) bool {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
 		http.Error(w, "405 method not allowed", http.StatusMethodNotAllowed)
+		return true
+	}
+	if done, err := d.checkHash(w, r, path); err != nil || done {
+		if err != nil {
+			writeStatus(w, r, err)
+		}
 		return true
 	}
 	h := w.Header()
@@ -171,35 +146,20 @@ func (d *documents) get(key string) (*document, error) {
 	if err != nil {
 		return nil, err
 	}
-	sum := sha256.Sum256(doc.data)
-	doc.etag = `"` + strings.ToUpper(hex.EncodeToString(sum[:])) + `"`
+	doc.etag = `"` + hashOf(doc.data) + `"`
 	if !doc.changes {
 		d.made[key] = &doc
 	}
 	return &doc, nil
 }
 
-// aggregatedVersion returns the version of aggregated discovery that is asked for first, or "".
-func aggregatedVersion(accept string) string {
-	for _, m := range parseAccept(accept) {
-		switch {
-		case m.media != mediaJSON:
-		case m.params["as"] == "":
-			return "" // the old form is preferred
-		case m.params["g"] == apidiscoveryv2.GroupName && m.params["as"] == "APIGroupDiscoveryList" &&
-			(m.params["v"] == "v2" || m.params["v"] == "v2beta1"):
-			return m.params["v"]
-		}
-	}
-	return ""
+// hashOf returns a hash of a document, in hexadecimal digits.
+func hashOf(data []byte) string {
+	sum := sha256.Sum256(data)
+	return strings.ToUpper(hex.EncodeToString(sum[:]))
 }
 
 func jsonDocument(v any) (document, error) {
 	data, err := json.Marshal(v)
 	return document{media: mediaJSON, data: data}, err
-}
-
-func objectDocument(gvk schema.GroupVersionKind, obj apiruntime.Object) (document, error) {
-	setGVK(obj, gvk)
-	return jsonDocument(obj)
 }

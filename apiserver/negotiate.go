@@ -40,6 +40,19 @@ type mediaRange struct {
 	q      float64
 }
 
+// encoding returns the media type that is served for the range, or "".
+func (m mediaRange) encoding() string {
+	switch m.media {
+	case mediaJSON, "*/*", "application/*", "text/json":
+		return mediaJSON
+	case mediaProto:
+		return mediaProto
+	case mediaYAML, "text/yaml", "application/x-yaml":
+		return mediaYAML
+	}
+	return ""
+}
+
 // converts reports whether objects shall be shown as another kind.
 func (m mediaRange) converts() bool {
 	for _, name := range []string{"as", "g", "v"} {
@@ -62,18 +75,8 @@ func negotiate(header string, streaming bool, shapes ...string) (accepted, error
 	}
 	ranges := parseAccept(header)
 	for _, m := range ranges {
-		a := accepted{}
-		switch m.media {
-		case mediaJSON, "*/*", "application/*", "text/json":
-			a.media = mediaJSON
-		case mediaProto:
-			a.media = mediaProto
-		case mediaYAML, "text/yaml", "application/x-yaml":
-			a.media = mediaYAML
-		default:
-			continue
-		}
-		if a.media == mediaYAML && streaming {
+		a := accepted{media: m.encoding()}
+		if a.media == "" || a.media == mediaYAML && streaming {
 			continue
 		}
 		if m.converts() {

@@ -1,7 +1,7 @@
 package apiserver
 
 import (
-	"errors"
+	"net/http"
 	"reflect"
 	"slices"
 	"strings"
@@ -52,11 +52,8 @@ func (d *documents) addOpenAPI() {
 	}
 	d.makes["/openapi/v2"] = v2
 	d.makes["/openapi/v2"+protoSuffix] = func() (document, error) { return protoDocument("v2", openapi.V2Proto, v2) }
-	index := map[string]map[string]string{}
 	for _, gv := range groupVersions(d.kinds) {
-		path := "/openapi/v3" + versionPath(gv)
-		// The hash lets clients keep a document for as long as the server's version is the same.
-		index[strings.TrimPrefix(versionPath(gv), "/")] = map[string]string{"serverRelativeURL": path + "?hash=" + strings.ReplaceAll(d.version.GitVersion, "+", "-")}
+		path := openAPIPath(gv)
 		v3 := func() (document, error) {
 			data, err := openapi.V3(info, described(d.kinds, &gv))
 			return document{media: mediaJSON, data: data}, err
@@ -65,11 +62,53 @@ func (d *documents) addOpenAPI() {
 		d.makes[path+protoSuffix] = func() (document, error) { return protoDocument("v3", openapi.V3Proto, v3) }
 	}
 	d.makes["/openapi/v3"] = func() (document, error) {
-		if len(index) == 0 {
-			return document{}, errors.New("no kinds are served")
+		index := map[string]map[string]string{}
+		for _, gv := range groupVersions(d.kinds) {
+			hash, err := d.hash(openAPIPath(gv))
+			if err != nil {
+				return document{}, err
+			}
+			index[strings.TrimPrefix(versionPath(gv), "/")] = map[string]string{"serverRelativeURL": openAPIPath(gv) + "?hash=" + hash}
 		}
 		return jsonDocument(map[string]any{"paths": index})
 	}
+}
+
+// openAPIPath returns the path of the document of a group version in version 3.
+func openAPIPath(gv schema.GroupVersion) string { return "/openapi/v3" + versionPath(gv) }
+
+// hash returns the hash of what the document at a path says, whichever form it is sent in. d.mu is held.
+func (d *documents) hash(path string) (string, error) {
+	if hash, ok := d.hashes[path]; ok {
+		return hash, nil
+	}
+	doc, err := d.makes[path]() // not kept: most clients want few of them
+	if err != nil {
+		return "", err
+	}
+	d.hashes[path] = hashOf(doc.data)
+	return d.hashes[path], nil
+}
+
+// checkHash answers a request that names the hash of the document that it wants: what has that hash may be kept for ever,
+// and where the hash is another by now, the client is sent to the document of now. It returns true if that is the answer.
+func (d *documents) checkHash(w http.ResponseWriter, r *http.Request, path string) (done bool, err error) {
+	asked := r.URL.Query().Get("hash")
+	if asked == "" || !strings.HasPrefix(path, "/openapi/v3/") {
+		return false, nil
+	}
+	d.mu.Lock()
+	hash, err := d.hash(path)
+	d.mu.Unlock()
+	switch {
+	case err != nil:
+		return false, err
+	case asked != hash:
+		http.Redirect(w, r, path+"?hash="+hash, http.StatusMovedPermanently)
+		return true, nil
+	}
+	w.Header().Set("Cache-Control", "public, immutable, max-age=31536000")
+	return false, nil
 }
 
 // described returns the resources of a group version, or of all (nil), as package openapi wants them.

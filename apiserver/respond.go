@@ -108,7 +108,9 @@ func writeBytes(w http.ResponseWriter, r *http.Request, code int, media string, 
 	}
 	h := w.Header()
 	h["Content-Type"] = []string{media}
-	h["Cache-Control"] = []string{"no-cache, private"}
+	if h["Cache-Control"] == nil {
+		h["Cache-Control"] = []string{"no-cache, private"}
+	}
 	var out io.Writer = w
 	if size >= compressMin && wantsCompression(r) {
 		h.Set("Content-Encoding", "gzip")
