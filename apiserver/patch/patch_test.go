@@ -133,6 +133,27 @@ func TestItemsAreCountedWithoutDecoding(t *testing.T) {
 	}
 }
 
+func TestMembersOfLargeMapsAreItems(t *testing.T) {
+	object := func(members int) string { return "{" + strings.Repeat(`"a":1,`, members) + `"b":1}` }
+	small := "[" + strings.Repeat(object(9)+",", 20_000) + "{}]"
+	for name, c := range map[string]struct {
+		data    string
+		max     int
+		refused bool
+	}{
+		"as many as there may be":     {object(patch.ItemsMax), 10, false},
+		"one more":                    {object(patch.ItemsMax + 1), 10, true},
+		"of two maps":                 {"[" + object(patch.ItemsMax/2) + "," + object(patch.ItemsMax/2) + "]", patch.ItemsMax, true}, // and the list's own
+		"of small ones":               {small, 20_000, false},
+		"of small ones, in a list":    {small, 19_999, true},
+		"in a list that is too short": {"[" + object(1000) + "]", 0, false},
+	} {
+		if err := patch.CheckItems([]byte(c.data), c.max); (err != nil) != c.refused {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // doubling returns a patch that copies the spec into itself n times, which doubles it every time.
 func doubling(n int) string {
 	var ops []string
