@@ -59,6 +59,8 @@ type Config struct {
 	Labels map[string]string
 	// Capacity returns what the machine has (cpu, memory, pods, ephemeral-storage). Nil: what /proc says.
 	Capacity func() (corev1.ResourceList, error)
+	// Shortage returns what is running out on the machine. Nil: what the kernel says.
+	Shortage func() Shortage
 	// Events may be nil: nothing is recorded.
 	Events Events
 	Log    *slog.Logger
@@ -119,6 +121,9 @@ func New(cfg Config) (*Agent, error) {
 	}
 	if cfg.Capacity == nil {
 		cfg.Capacity = func() (corev1.ResourceList, error) { return machineCapacity(cfg.Root) }
+	}
+	if cfg.Shortage == nil {
+		cfg.Shortage = func() Shortage { return machineShortage(cfg.Root) }
 	}
 	a := &Agent{
 		cfg:      cfg,

@@ -31,6 +31,7 @@ type bench struct {
 	driver *podruntimetest.Driver
 	rt     *podruntime.Server
 	dir    string
+	short  node.Shortage // of the machine
 	stop   func()
 }
 
@@ -56,6 +57,7 @@ func (b *bench) start() {
 		Root: b.dir + "/root", State: b.dir + "/state", PodLogs: b.dir + "/logs",
 		NodeAddresses: []netip.Addr{netip.MustParseAddr("127.0.0.1")},
 		Capacity:      func() (corev1.ResourceList, error) { return corev1.ResourceList{}, nil },
+		Shortage:      func() node.Shortage { return b.short },
 	})
 	if err != nil {
 		b.t.Fatal(err)

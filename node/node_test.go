@@ -3,8 +3,10 @@ package node_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"sampan/kind"
+	"sampan/node"
 	"sampan/node/volume"
 	"sampan/podruntime"
 	"sampan/podruntime/podruntimetest"
@@ -34,10 +37,8 @@ func TestNodeIsRegisteredAndKeepsItsLease(t *testing.T) {
 			corev1.NodeReady: "True KubeletReady", corev1.NodeMemoryPressure: "False KubeletHasSufficientMemory",
 			corev1.NodeDiskPressure: "False KubeletHasNoDiskPressure", corev1.NodePIDPressure: "False KubeletHasSufficientPID",
 		}
-		for _, c := range node.Status.Conditions {
-			if got := string(c.Status) + " " + c.Reason; got != want[c.Type] {
-				t.Errorf("%s: %s, want %s", c.Type, got, want[c.Type])
-			}
+		if got := conditionsOf(node); !maps.Equal(got, want) {
+			t.Errorf("conditions %v, want %v", got, want)
 		}
 		if node.Labels[corev1.LabelHostname] != "n1" || node.Status.NodeInfo.KubeletVersion == "" || len(node.Status.Addresses) != 2 {
 			t.Errorf("%+v", node)
@@ -60,6 +61,44 @@ func TestNodeIsRegisteredAndKeepsItsLease(t *testing.T) {
 		}
 		b.stop()
 	})
+}
+
+func TestWhatRunsOutOnTheMachineIsACondition(t *testing.T) {
+	for _, c := range []struct {
+		short node.Shortage
+		want  corev1.NodeConditionType
+		text  string
+	}{
+		{node.Shortage{Memory: true}, corev1.NodeMemoryPressure, "True KubeletHasInsufficientMemory"},
+		{node.Shortage{Disk: true}, corev1.NodeDiskPressure, "True KubeletHasDiskPressure"},
+		{node.Shortage{PIDs: true}, corev1.NodePIDPressure, "True KubeletHasInsufficientPID"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t, nil)
+			b.short = c.short
+			b.start()
+			synctest.Wait()
+			node, _ := view.Get[*corev1.Node](b.api.Snapshot(), kind.Nodes, "", "n1")
+			for typ, text := range conditionsOf(node) {
+				switch bad := strings.HasPrefix(text, "True "); {
+				case typ == c.want && text != c.text:
+					t.Errorf("%+v: %s is %s, want %s", c.short, typ, text, c.text)
+				case typ != c.want && typ != corev1.NodeReady && bad:
+					t.Errorf("%+v: %s is %s", c.short, typ, text)
+				}
+			}
+			b.stop()
+		})
+	}
+}
+
+// conditionsOf returns status and reason of a node's conditions.
+func conditionsOf(node *corev1.Node) map[corev1.NodeConditionType]string {
+	all := map[corev1.NodeConditionType]string{}
+	for _, c := range node.Status.Conditions {
+		all[c.Type] = string(c.Status) + " " + c.Reason
+	}
+	return all
 }
 
 func TestStatusIsWrittenAgainAfterFailuresAndConflicts(t *testing.T) {

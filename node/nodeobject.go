@@ -6,7 +6,6 @@ import (
 	"maps"
 	"os"
 	"runtime"
-	"strconv"
 	"strings"
 	"time"
 
@@ -15,7 +14,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -33,46 +31,7 @@ const (
 	leaseDuration  = 40 * time.Second
 	leaseRetry     = time.Second
 	podsMax        = 110
-	// memoryReserve and diskReserve are the pressure thresholds of Kubernetes' documented defaults.
-	memoryReserve = 100 << 20
-	diskReserve   = 0.10
 )
-
-// machineCapacity reads what the machine has. root is on the file system that pods write to.
-func machineCapacity(root string) (corev1.ResourceList, error) {
-	memory, err := meminfo("MemTotal")
-	if err != nil {
-		return nil, err
-	}
-	var fs unix.Statfs_t
-	if err := unix.Statfs(root, &fs); err != nil {
-		return nil, fmt.Errorf("size of the file system of %s: %w", root, err)
-	}
-	return corev1.ResourceList{
-		corev1.ResourceCPU:              *resource.NewQuantity(int64(runtime.NumCPU()), resource.DecimalSI),
-		corev1.ResourceMemory:           *resource.NewQuantity(memory, resource.BinarySI),
-		corev1.ResourcePods:             *resource.NewQuantity(podsMax, resource.DecimalSI),
-		corev1.ResourceEphemeralStorage: *resource.NewQuantity(int64(fs.Blocks)*fs.Bsize, resource.BinarySI),
-	}, nil
-}
-
-// meminfo returns a line of /proc/meminfo in bytes.
-func meminfo(name string) (int64, error) {
-	data, err := os.ReadFile("/proc/meminfo")
-	if err != nil {
-		return 0, fmt.Errorf("read memory size: %w", err)
-	}
-	for line := range strings.Lines(string(data)) {
-		if rest, ok := strings.CutPrefix(line, name+":"); ok {
-			kib, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
-			if err != nil {
-				return 0, fmt.Errorf("read memory size: %w", err)
-			}
-			return kib << 10, nil
-		}
-	}
-	return 0, fmt.Errorf("read memory size: no %s in /proc/meminfo", name)
-}
 
 // setHealth notes why the node cannot run pods, nil if it can, and writes it.
 func (a *Agent) setHealth(ctx context.Context, why error) {
@@ -223,10 +182,7 @@ func (a *Agent) nodeConditions(ctx context.Context) []corev1.NodeCondition {
 		}
 		return corev1.NodeCondition{Type: t, Status: corev1.ConditionFalse, Reason: reason, Message: message}
 	}
-	available, err := meminfo("MemAvailable")
-	lowMemory := err == nil && available < memoryReserve
-	var fs unix.Statfs_t
-	lowDisk := unix.Statfs(a.cfg.Root, &fs) == nil && float64(fs.Bavail) < diskReserve*float64(fs.Blocks)
+	short := a.cfg.Shortage()
 	ready := corev1.NodeCondition{
 		Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "KubeletReady", Message: "kubelet is posting ready status",
 	}
@@ -234,25 +190,14 @@ func (a *Agent) nodeConditions(ctx context.Context) []corev1.NodeCondition {
 		ready.Status, ready.Reason, ready.Message = corev1.ConditionFalse, "KubeletNotReady", why.Error()
 	}
 	return []corev1.NodeCondition{
-		condition(corev1.NodeMemoryPressure, lowMemory, "KubeletHasInsufficientMemory", "kubelet has insufficient memory available",
+		condition(corev1.NodeMemoryPressure, short.Memory, "KubeletHasInsufficientMemory", "kubelet has insufficient memory available",
 			"KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
-		condition(corev1.NodeDiskPressure, lowDisk, "KubeletHasDiskPressure", "kubelet has disk pressure",
+		condition(corev1.NodeDiskPressure, short.Disk, "KubeletHasDiskPressure", "kubelet has disk pressure",
 			"KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
-		condition(corev1.NodePIDPressure, pidsLow(), "KubeletHasInsufficientPID", "kubelet has insufficient PID available",
+		condition(corev1.NodePIDPressure, short.PIDs, "KubeletHasInsufficientPID", "kubelet has insufficient PID available",
 			"KubeletHasSufficientPID", "kubelet has sufficient PID available"),
 		ready,
 	}
-}
-
-// pidsLow reports whether fewer than a tenth of the process IDs are free.
-func pidsLow() bool {
-	var info unix.Sysinfo_t
-	data, err := os.ReadFile("/proc/sys/kernel/pid_max")
-	if err != nil || unix.Sysinfo(&info) != nil {
-		return false
-	}
-	limit, err := strconv.Atoi(strings.TrimSpace(string(data)))
-	return err == nil && int(info.Procs) > limit-limit/10
 }
 
 // unready says why the node cannot run pods, or nil.
