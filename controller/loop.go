@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -21,6 +22,7 @@ type Loop struct {
 	items  map[itemKey]*item
 	ready  []*item // in the order of their wakes
 	fenced []*item // due, but the view is not new enough
+	flying []*item // in flight
 	timers timers
 	seq    uint64
 	counts []counts // of each controller
@@ -204,6 +206,7 @@ func (l *Loop) Next(now time.Time) (Task, bool) {
 			continue
 		}
 		it.queued, it.dirty, it.inFlight, it.began = false, false, true, now
+		l.flying = append(l.flying, it)
 		c := &l.controllers[it.controller]
 		return Task{Controller: c.Name, Key: it.key, Waited: max(0, now.Sub(it.due)), controller: c, item: it, snap: l.snap, mem: it.mem}, true
 	}
@@ -215,6 +218,8 @@ func (l *Loop) Next(now time.Time) (Task, bool) {
 func (l *Loop) Done(t Task, o Outcome, now time.Time) {
 	it := t.item
 	it.inFlight = false
+	n := slices.Index(l.flying, it)
+	l.flying = slices.Delete(l.flying, n, n+1)
 	it.mem = o.Mem
 	it.wakeAt = o.Plan.WakeAt
 	it.fence = max(it.fence, o.Revision)
@@ -283,10 +288,5 @@ func (l *Loop) WakeAt() (at time.Time, ok bool) {
 
 // Idle reports whether no key is due or in flight; keys may still wait for a time.
 func (l *Loop) Idle() bool {
-	for _, it := range l.items {
-		if it.inFlight || it.queued {
-			return false
-		}
-	}
-	return true
+	return len(l.ready)+len(l.fenced)+len(l.flying) == 0
 }

@@ -23,16 +23,16 @@ func (l *Loop) Queues(now time.Time) []Queue {
 	for i, c := range l.controllers {
 		queues[i] = Queue{Controller: c.Name, Adds: l.counts[i].adds, Retries: l.counts[i].retries}
 	}
-	for _, it := range l.items {
+	for _, due := range [][]*item{l.ready, l.fenced} {
+		for _, it := range due {
+			queues[it.controller].Depth++
+		}
+	}
+	for _, it := range l.flying {
 		q := &queues[it.controller]
-		if it.queued {
-			q.Depth++
-		}
-		if it.inFlight {
-			took := now.Sub(it.began)
-			q.Unfinished += took
-			q.Longest = max(q.Longest, took)
-		}
+		took := now.Sub(it.began)
+		q.Unfinished += took
+		q.Longest = max(q.Longest, took)
 	}
 	return queues
 }
