@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"sampan/kind"
+	"sampan/kind/core"
 	"sampan/scheduler/place"
 	"sampan/view"
 )
@@ -479,7 +480,7 @@ func finished(pod *corev1.Pod) bool {
 }
 
 func claimKeys(pod *corev1.Pod) map[view.Key]bool {
-	names := place.ClaimNames(pod)
+	names := core.ClaimsOf(pod)
 	if len(names) == 0 {
 		return nil
 	}

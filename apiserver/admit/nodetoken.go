@@ -7,6 +7,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"sampan/kind"
+	"sampan/kind/core"
 	"sampan/view"
 )
 
@@ -78,18 +79,10 @@ func usesAudience(snap *view.Snapshot, pod *corev1.Pod, audience string) bool {
 
 // driverOf returns the name of the CSI driver that a volume of the pod is of; "" for none.
 func driverOf(snap *view.Snapshot, pod *corev1.Pod, v *corev1.Volume) string {
-	claim := ""
-	switch {
-	case v.CSI != nil:
+	if v.CSI != nil {
 		return v.CSI.Driver
-	case v.PersistentVolumeClaim != nil:
-		claim = v.PersistentVolumeClaim.ClaimName
-	case v.Ephemeral != nil:
-		claim = pod.Name + "-" + v.Name
-	default:
-		return ""
 	}
-	pvc, ok := view.Get[*corev1.PersistentVolumeClaim](snap, kind.PersistentVolumeClaims, pod.Namespace, claim)
+	pvc, ok := view.Get[*corev1.PersistentVolumeClaim](snap, kind.PersistentVolumeClaims, pod.Namespace, core.ClaimOf(pod, v))
 	if !ok {
 		return ""
 	}

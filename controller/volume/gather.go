@@ -8,6 +8,7 @@ import (
 
 	"sampan/kind"
 	"sampan/kind/claim"
+	"sampan/kind/core"
 	"sampan/plan"
 	"sampan/view"
 )
@@ -81,21 +82,11 @@ func defaultClassName(snap *view.Snapshot) string {
 // uses reports whether the pod has a volume of the claim.
 func uses(pod *corev1.Pod, name string) bool {
 	for i := range pod.Spec.Volumes {
-		if claimOf(pod, &pod.Spec.Volumes[i]) == name {
+		if core.ClaimOf(pod, &pod.Spec.Volumes[i]) == name {
 			return true
 		}
 	}
 	return false
-}
-
-func claimOf(pod *corev1.Pod, v *corev1.Volume) string {
-	switch {
-	case v.PersistentVolumeClaim != nil:
-		return v.PersistentVolumeClaim.ClaimName
-	case v.Ephemeral != nil:
-		return pod.Name + "-" + v.Name
-	}
-	return ""
 }
 
 // claimsOfVolume returns the claim that a volume names and the one it named, those that name it, and, if it became
@@ -138,7 +129,7 @@ func claimsOfPod(_ *view.Snapshot, c view.Change) []view.Key {
 	pod := c.Latest().(*corev1.Pod)
 	var keys []view.Key
 	for i := range pod.Spec.Volumes {
-		if name := claimOf(pod, &pod.Spec.Volumes[i]); name != "" {
+		if name := core.ClaimOf(pod, &pod.Spec.Volumes[i]); name != "" {
 			keys = append(keys, view.Key{Kind: kind.PersistentVolumeClaims, Namespace: pod.Namespace, Name: name})
 		}
 	}

@@ -66,6 +66,29 @@ func ConfigMapsOf(pod *corev1.Pod) iter.Seq[string] {
 	}
 }
 
+// ClaimOf returns the name of the claim that a volume of a pod is of, in the pod's namespace: the one it names, or the one
+// that is made for an ephemeral volume. "" is none.
+func ClaimOf(pod *corev1.Pod, v *corev1.Volume) string {
+	switch {
+	case v.PersistentVolumeClaim != nil:
+		return v.PersistentVolumeClaim.ClaimName
+	case v.Ephemeral != nil:
+		return pod.Name + "-" + v.Name
+	}
+	return ""
+}
+
+// ClaimsOf returns the names of the claims that a pod uses, those of its ephemeral volumes included.
+func ClaimsOf(pod *corev1.Pod) []string {
+	var names []string
+	for i := range pod.Spec.Volumes {
+		if name := ClaimOf(pod, &pod.Spec.Volumes[i]); name != "" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // variables is what a container says about its variables.
 type variables struct {
 	env  []corev1.EnvVar

@@ -8,6 +8,7 @@ import (
 
 	"sampan/kind"
 	"sampan/kind/claim"
+	"sampan/kind/core"
 	"sampan/view"
 )
 
@@ -25,27 +26,13 @@ type delayedClaim struct {
 	selected string // node that the claim was given before, or ""
 }
 
-// ClaimNames yields the names of the claims that a pod uses, those of its ephemeral volumes included.
-func ClaimNames(pod *corev1.Pod) []string {
-	var names []string
-	for i := range pod.Spec.Volumes {
-		switch v := &pod.Spec.Volumes[i]; {
-		case v.PersistentVolumeClaim != nil:
-			names = append(names, v.PersistentVolumeClaim.ClaimName)
-		case v.Ephemeral != nil:
-			names = append(names, pod.Name+"-"+v.Name)
-		}
-	}
-	return names
-}
-
 // volumesOf looks at a pod's claims. A message means that no node can take the pod while they are so.
 func volumesOf(snap *view.Snapshot, r *Request) (v *volumes, message string) {
 	if !r.volumes {
 		return nil, ""
 	}
 	v = &volumes{snap: snap}
-	for _, name := range ClaimNames(r.Pod) {
+	for _, name := range core.ClaimsOf(r.Pod) {
 		pvc, ok := view.Get[*corev1.PersistentVolumeClaim](snap, kind.PersistentVolumeClaims, r.Pod.Namespace, name)
 		if !ok {
 			return nil, fmt.Sprintf("persistentvolumeclaim %q not found", name)

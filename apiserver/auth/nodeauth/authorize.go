@@ -121,7 +121,7 @@ func related(snap *view.Snapshot, node string, id kind.ID, namespace, name strin
 		}
 		namespace := pv.Spec.ClaimRef.Namespace
 		return onNode(snap, node, namespace, func(pod *corev1.Pod) bool {
-			return slices.Contains(claimsOf(pod), pv.Spec.ClaimRef.Name) && volumeOf(snap, namespace, pv.Spec.ClaimRef.Name) == name
+			return slices.Contains(core.ClaimsOf(pod), pv.Spec.ClaimRef.Name) && volumeOf(snap, namespace, pv.Spec.ClaimRef.Name) == name
 		})
 	case kind.Secrets:
 		return onNode(snap, node, "", func(pod *corev1.Pod) bool {
@@ -130,7 +130,7 @@ func related(snap *view.Snapshot, node string, id kind.ID, namespace, name strin
 	case kind.ConfigMaps:
 		return onNode(snap, node, namespace, func(pod *corev1.Pod) bool { return has(core.ConfigMapsOf(pod), name) })
 	case kind.PersistentVolumeClaims:
-		return onNode(snap, node, namespace, func(pod *corev1.Pod) bool { return slices.Contains(claimsOf(pod), name) })
+		return onNode(snap, node, namespace, func(pod *corev1.Pod) bool { return slices.Contains(core.ClaimsOf(pod), name) })
 	case kind.ServiceAccounts:
 		return onNode(snap, node, namespace, func(pod *corev1.Pod) bool { return pod.Spec.ServiceAccountName == name })
 	}

@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"sampan/kind"
+	"sampan/kind/core"
 	"sampan/view"
 )
 
@@ -20,21 +21,6 @@ func has(names iter.Seq[string], name string) bool {
 	return false
 }
 
-// claimsOf returns the names of the claims that a pod mounts, with those of its ephemeral volumes.
-func claimsOf(pod *corev1.Pod) []string {
-	var names []string
-	for i := range pod.Spec.Volumes {
-		v := &pod.Spec.Volumes[i]
-		switch {
-		case v.PersistentVolumeClaim != nil:
-			names = append(names, v.PersistentVolumeClaim.ClaimName)
-		case v.Ephemeral != nil:
-			names = append(names, pod.Name+"-"+v.Name)
-		}
-	}
-	return names
-}
-
 // volumeOf returns the name of the volume that a claim is bound to.
 func volumeOf(snap *view.Snapshot, namespace, claim string) string {
 	if c, ok := view.Get[*corev1.PersistentVolumeClaim](snap, kind.PersistentVolumeClaims, namespace, claim); ok {
@@ -45,7 +31,7 @@ func volumeOf(snap *view.Snapshot, namespace, claim string) string {
 
 // volumesNameSecret reports whether a volume that the pod has claimed is mounted with a Secret.
 func volumesNameSecret(snap *view.Snapshot, pod *corev1.Pod, namespace, name string) bool {
-	for _, claim := range claimsOf(pod) {
+	for _, claim := range core.ClaimsOf(pod) {
 		pv, ok := view.Get[*corev1.PersistentVolume](snap, kind.PersistentVolumes, "", volumeOf(snap, pod.Namespace, claim))
 		if ok && slices.Contains(persistentSecrets(pv, pod.Namespace), corev1.SecretReference{Namespace: namespace, Name: name}) {
 			return true
