@@ -529,6 +529,7 @@ func (n refusals) NodeHandler(context.Context, string) (http.Handler, error) {
 func TestWhyThereAreNoLogsIsSaid(t *testing.T) {
 	for code, is := range map[int]func(error) bool{400: apierrors.IsBadRequest, 404: apierrors.IsNotFound, 500: apierrors.IsInternalError} {
 		s := newMemory(t, func(cfg *apiserver.Config) { cfg.Nodes = refusals{code} })
+		must(t, s.Client(masters()), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n"}})
 		made := must(t, s.Client(masters()), pod("one"))
 		if err := s.Client(masters()).Bind(t.Context(), podKey("one"), made.UID, "n"); err != nil {
 			t.Fatal(err)

@@ -17,6 +17,7 @@ import (
 	"k8s.io/streaming/pkg/httpstream"
 
 	"sampan/kind"
+	"sampan/view"
 )
 
 // servedByNode reports whether a subresource is served by the node agent.
@@ -35,7 +36,7 @@ func servedByNode(id kind.ID, subresource string) bool {
 func (x *exchange) connect() error {
 	method := x.r.Method
 	if method != http.MethodGet && (method != http.MethodPost || x.route.subresource == "log") {
-		return errMethod()
+		return x.errMethod()
 	}
 	if method == http.MethodGet && x.route.subresource != "log" {
 		// A WebSocket begins with a GET, but who may only look must not get into a pod by it.
@@ -58,6 +59,9 @@ func (x *exchange) connect() error {
 			return nil
 		}
 		return apierrors.NewBadRequest(fmt.Sprintf("pod %s does not have a host assigned", pod.Name))
+	}
+	if _, err := x.server.get(view.Key{Kind: kind.Nodes, Name: pod.Spec.NodeName}); err != nil {
+		return err
 	}
 	if x.server.cfg.Nodes == nil {
 		return apierrors.NewServiceUnavailable(fmt.Sprintf("node %s cannot be reached: this API server has no connection to nodes", pod.Spec.NodeName))

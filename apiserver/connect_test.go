@@ -37,7 +37,10 @@ func TestPodStreamsAreTranslatedForTheNode(t *testing.T) {
 	s := newMemory(t, func(cfg *apiserver.Config) { cfg.Nodes = n })
 	c := s.Client(masters())
 	url := plain(t, s) + "/api/v1/namespaces/default/pods/"
-	for name, node := range map[string]string{"one": "n1", "waiting": "", "away": "lost", "starting": "busy"} {
+	for _, name := range []string{"n1", "lost", "busy"} {
+		must(t, c, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}})
+	}
+	for name, node := range map[string]string{"one": "n1", "waiting": "", "away": "lost", "starting": "busy", "left": "gone"} {
 		made := must(t, c, pod(name))
 		if node != "" {
 			if err := c.Bind(t.Context(), podKey(name), made.UID, node); err != nil {
@@ -75,6 +78,7 @@ func TestPodStreamsAreTranslatedForTheNode(t *testing.T) {
 		"waiting/log?container=x":      "container x is not valid for pod waiting",
 		"waiting/attach?stdout=1":      "pod waiting does not have a host assigned",
 		"away/log":                     "node lost cannot be reached: no agent is connected",
+		"left/log":                     `nodes "gone" not found`,
 		"one/exec?stdout=1":            "you must specify at least 1 command for the container",
 		"one/exec?command=ls":          "you must specify at least one of stdin, stdout, stderr",
 		"none/log":                     `pods "none" not found`,

@@ -11,7 +11,6 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"sampan/apiserver/auth"
 )
@@ -258,7 +257,7 @@ func (x *exchange) object() error {
 			return x.deleteCollection()
 		}
 	}
-	return errMethod()
+	return x.errMethod()
 }
 
 // part serves a subresource through which a part of the object is changed, such as its status.
@@ -271,7 +270,7 @@ func (x *exchange) part() error {
 	case "patch":
 		return x.patch()
 	}
-	return errMethod()
+	return x.errMethod()
 }
 
 // warning adds a Warning header, which clients show to their users.
@@ -287,8 +286,4 @@ func errNoPath(r *http.Request) error {
 			Type: metav1.CauseTypeUnexpectedServerResponse, Message: fmt.Sprintf("%s %s: no such path", r.Method, r.URL.Path),
 		}}},
 	}}
-}
-
-func errMethod() error {
-	return apierrors.NewGenericServerResponse(http.StatusMethodNotAllowed, "", schema.GroupResource{}, "", "", 0, false)
 }

@@ -37,7 +37,7 @@ func (x *exchange) scale() error {
 		}
 		obj, err = x.server.patch(x.r.Context(), x.req, pt, data, opts)
 	default:
-		return errMethod()
+		return x.errMethod()
 	}
 	if err != nil {
 		return err
@@ -61,7 +61,7 @@ func (x *exchange) special() error {
 	}
 	for _, sub := range subresourcesOf(x.req.kind) {
 		if sub.name == x.route.subresource {
-			return errMethod()
+			return x.errMethod()
 		}
 	}
 	return errNoPath(x.r)
