@@ -214,7 +214,7 @@ func (p *pod) start(id, bundle, logPath, flags, oomFile, ocirun string) (int, in
 		stdio.outputs = append(stdio.outputs, c.console)
 	}
 	for _, f := range stdio.outputs {
-		c.outputs = append(c.outputs, &drain.Output{File: f})
+		c.outputs = append(c.outputs, drain.New(f))
 	}
 	p.mu.Lock()
 	p.containers[id] = c

@@ -147,11 +147,10 @@ func (c *container) copyOutput() {
 			w := lineWriter{log: c.log, stream: names[i]}
 			buf := make([]byte, lineBytesMax)
 			for {
-				n, err := f.Read(buf)
+				n, err := o.Read(buf)
 				if n > 0 {
-					o.Read.Add(int64(n))
 					w.write(buf[:n])
-					o.Passed.Add(int64(n))
+					o.Passed(n)
 					c.log.tee(i, buf[:n])
 				}
 				// A terminal whose last user is gone reads EIO, a pipe EOF.

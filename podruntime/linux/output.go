@@ -18,18 +18,17 @@ type outputs struct {
 
 // copy passes on what comes until nobody can print any more or the client is gone.
 func (o *outputs) copy(to io.Writer, from *os.File) {
-	one := &drain.Output{File: from}
+	one := drain.New(from)
 	o.all = append(o.all, one)
 	o.copying.Go(func() {
 		for buf := make([]byte, 32<<10); ; {
-			n, err := from.Read(buf)
-			one.Read.Add(int64(n))
+			n, err := one.Read(buf)
 			if n > 0 {
 				if _, err := to.Write(buf[:n]); err != nil {
 					return
 				}
 			}
-			one.Passed.Add(int64(n))
+			one.Passed(n)
 			if err != nil {
 				return
 			}
