@@ -1,6 +1,7 @@
 package apiserver
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -20,20 +21,25 @@ import (
 	"sampan/view"
 )
 
-// servedByNode reports whether a subresource is served by the node agent.
-func servedByNode(id kind.ID, subresource string) bool {
-	if id != kind.Pods {
-		return false
-	}
+// connects reports whether a subresource connects the client with something behind the API server, for as long as both want.
+func connects(id kind.ID, subresource string) bool {
 	switch subresource {
 	case "log", "exec", "attach", "portforward":
-		return true
+		return id == kind.Pods
+	case proxySubresource:
+		return id == kind.Pods || id == kind.Services || id == kind.Nodes
 	}
 	return false
 }
 
-// connect hands a request about a running pod to the agent of its node, in the words of the kubelet's own API.
+// proxySubresource is the subresource that hands every request on.
+const proxySubresource = "proxy"
+
+// connect hands a request on: one about a running pod to the agent of its node, in the words of the kubelet's own API.
 func (x *exchange) connect() error {
+	if x.route.subresource == proxySubresource {
+		return x.proxy()
+	}
 	method := x.r.Method
 	if method != http.MethodGet && (method != http.MethodPost || x.route.subresource == "log") {
 		return x.errMethod()
@@ -60,15 +66,9 @@ func (x *exchange) connect() error {
 		}
 		return apierrors.NewBadRequest(fmt.Sprintf("pod %s does not have a host assigned", pod.Name))
 	}
-	if _, err := x.server.get(view.Key{Kind: kind.Nodes, Name: pod.Spec.NodeName}); err != nil {
-		return err
-	}
-	if x.server.cfg.Nodes == nil {
-		return apierrors.NewServiceUnavailable(fmt.Sprintf("node %s cannot be reached: this API server has no connection to nodes", pod.Spec.NodeName))
-	}
-	handler, err := x.server.cfg.Nodes.NodeHandler(x.r.Context(), pod.Spec.NodeName)
+	handler, err := x.server.nodeHandler(x.r.Context(), pod.Spec.NodeName)
 	if err != nil {
-		return apierrors.NewServiceUnavailable(fmt.Sprintf("node %s cannot be reached: %v", pod.Spec.NodeName, err))
+		return err
 	}
 	r := x.r.Clone(x.r.Context())
 	r.URL = &url.URL{Path: path, RawQuery: query.Encode()}
@@ -83,6 +83,21 @@ func (x *exchange) connect() error {
 	answer := &nodeAnswer{ResponseWriter: x.w}
 	handler.ServeHTTP(answer, r)
 	return answer.err(x.req)
+}
+
+// nodeHandler returns the handler of a node's agent, or the error for the client.
+func (s *Server) nodeHandler(ctx context.Context, node string) (http.Handler, error) {
+	if _, err := s.get(view.Key{Kind: kind.Nodes, Name: node}); err != nil {
+		return nil, err
+	}
+	if s.cfg.Nodes == nil {
+		return nil, apierrors.NewServiceUnavailable(fmt.Sprintf("node %s cannot be reached: this API server has no connection to nodes", node))
+	}
+	handler, err := s.cfg.Nodes.NodeHandler(ctx, node)
+	if err != nil {
+		return nil, apierrors.NewServiceUnavailable(fmt.Sprintf("node %s cannot be reached: %v", node, err))
+	}
+	return handler, nil
 }
 
 // nodeAnswer passes an answer of a node on, unless it is an error: nodes speak plain text, clients of the API

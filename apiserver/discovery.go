@@ -48,6 +48,10 @@ func subresourcesOf(k *kind.Kind) []subresource {
 	case kind.Namespaces:
 		out = append(out, subresource{"finalize", k.GVK, []string{"update"}})
 	}
+	if connects(k.ID, proxySubresource) {
+		verbs := []string{"create", "delete", "get", "patch", "update"}
+		out = append(out, subresource{proxySubresource, k.GVK.GroupVersion().WithKind(k.GVK.Kind + "ProxyOptions"), verbs})
+	}
 	for _, part := range k.Parts {
 		out = append(out, subresource{part.Name, k.GVK, change})
 	}

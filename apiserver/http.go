@@ -182,7 +182,7 @@ func timeLimit(query url.Values) (time.Duration, error) {
 // isStream reports whether the request lasts for as long as its client wants.
 func (x *exchange) isStream() bool {
 	k := x.server.kindOf(x.route)
-	return k != nil && (x.route.subresource == "" && x.route.verb == "watch" || servedByNode(k.ID, x.route.subresource))
+	return k != nil && (x.route.subresource == "" && x.route.verb == "watch" || connects(k.ID, x.route.subresource))
 }
 
 // dispatch carries out a request for a resource. An error is still to be written.
@@ -210,7 +210,7 @@ func (x *exchange) dispatch() error {
 	if rt.subresource == "" && rt.verb == "watch" {
 		return x.watch()
 	}
-	if servedByNode(k.ID, rt.subresource) {
+	if connects(k.ID, rt.subresource) {
 		return x.connect()
 	}
 	ctx, cancel := context.WithTimeout(x.r.Context(), x.limit)

@@ -35,7 +35,7 @@ func (x *exchange) measured() measured {
 			m.verb = "APPLY"
 		}
 	}
-	if servedByNode(k.ID, rt.subresource) {
+	if connects(k.ID, rt.subresource) {
 		m.verb = "CONNECT"
 	}
 	m.dryRun = knownDryRun(x.dryRun())

@@ -14,7 +14,7 @@ import (
 // errMethod is the answer to a method that the path does not have. It names those that it has, as RFC 9110 (15.5.6) demands.
 func (x *exchange) errMethod() error {
 	allowed := methods(verbsAt(x.req.kind, x.route))
-	if !servedByNode(x.req.kind.ID, x.route.subresource) && slices.Contains(allowed, http.MethodGet) {
+	if !connects(x.req.kind.ID, x.route.subresource) && slices.Contains(allowed, http.MethodGet) {
 		allowed = slices.Insert(allowed, slices.Index(allowed, http.MethodGet)+1, http.MethodHead)
 	}
 	x.w.Header().Set("Allow", strings.Join(allowed, ", "))

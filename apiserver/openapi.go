@@ -125,7 +125,8 @@ func described(kinds *kind.Registry, gv *schema.GroupVersion) []openapi.Resource
 		}
 		for _, sub := range subresourcesOf(k) {
 			r.Subresources = append(r.Subresources, openapi.Subresource{
-				Name: sub.name, GVK: sub.gvk, Type: sentType(r.Type, sub), Verbs: sub.verbs, Options: streamOptions[sub.name],
+				Name: sub.name, GVK: sub.gvk, Type: sentType(r.Type, sub), Verbs: sub.verbs, Options: streamOptions[string(k.ID)+"/"+sub.name],
+				WithPath: sub.name == proxySubresource,
 			})
 		}
 		out = append(out, r)
@@ -142,10 +143,13 @@ func described(kinds *kind.Registry, gv *schema.GroupVersion) []openapi.Resource
 
 // streamOptions are the types of what the queries of streams say.
 var streamOptions = map[string]reflect.Type{
-	"attach":      reflect.TypeFor[corev1.PodAttachOptions](),
-	"exec":        reflect.TypeFor[corev1.PodExecOptions](),
-	"log":         reflect.TypeFor[corev1.PodLogOptions](),
-	"portforward": reflect.TypeFor[corev1.PodPortForwardOptions](),
+	"nodes/proxy":      reflect.TypeFor[corev1.NodeProxyOptions](),
+	"pods/attach":      reflect.TypeFor[corev1.PodAttachOptions](),
+	"pods/exec":        reflect.TypeFor[corev1.PodExecOptions](),
+	"pods/log":         reflect.TypeFor[corev1.PodLogOptions](),
+	"pods/portforward": reflect.TypeFor[corev1.PodPortForwardOptions](),
+	"pods/proxy":       reflect.TypeFor[corev1.PodProxyOptions](),
+	"services/proxy":   reflect.TypeFor[corev1.ServiceProxyOptions](),
 }
 
 // sentType returns the Go type that a subresource is used with; nil for streams.
@@ -161,6 +165,8 @@ func sentType(parent reflect.Type, sub subresource) reflect.Type {
 		return reflect.TypeFor[corev1.Binding]()
 	case "eviction":
 		return reflect.TypeFor[policyv1.Eviction]()
+	case proxySubresource:
+		return nil
 	}
 	if slices.Contains(sub.verbs, "update") {
 		return parent // a part of the object

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/netip"
 	"sync"
@@ -62,6 +63,9 @@ type Config struct {
 	// Nodes reaches the node agents for logs, exec, attach and port-forward; nil means that there are none.
 	Nodes NodeConnector
 
+	// Dial connects with what requests to proxy subresources are handed on to; nil is the network of this process.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
 	// Audit is where requests over HTTP are written down; nil for nowhere.
 	Audit *audit.Log
 
@@ -100,6 +104,7 @@ type Server struct {
 	metrics  *metrics
 	inFlight *inFlight
 
+	proxied    *http.Transport // makes the connections of proxy subresources
 	docs       *documents
 	deprecated map[schema.GroupVersionKind]deprecated
 
@@ -153,6 +158,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s.docs = newDocuments(cfg.Kinds, cfg.Version)
+	s.proxied = newProxyTransport(cfg.Dial)
 	s.addTokenDocuments(s.docs)
 	s.cache = c
 	return s, nil

@@ -104,6 +104,20 @@ func TestShop(t *testing.T) {
 		}
 	})
 
+	step("is read through the API server too", func(t *testing.T) {
+		pod := m.phpPods()[0]
+		for _, path := range []string{"services/squid:80", "services/http:php:http", strings.Replace(pod, "pod/", "pods/", 1)} {
+			var p page
+			if err := json.Unmarshal([]byte(m.kubectl("get", "--raw", "/api/v1/namespaces/shop/"+path+"/proxy/?format=json")), &p); err != nil || p.Count != 5 {
+				t.Errorf("%s: %+v, %v", path, p, err)
+			}
+		}
+		node := m.kubectl("get", "nodes", "-o", "jsonpath={.items[0].metadata.name}")
+		if got := m.kubectl("get", "--raw", "/api/v1/nodes/"+node+"/proxy/healthz"); got != "ok" {
+			t.Errorf("the node's agent says %q", got)
+		}
+	})
+
 	step("is answered by the three web servers in turn", func(t *testing.T) {
 		var served []string
 		began := time.Now()

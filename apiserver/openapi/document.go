@@ -135,7 +135,7 @@ func (s *schemas) paths(resources []Resource, whole bool) object {
 // pathParameters returns the parameters that a path has in braces.
 func (s *schemas) pathParameters(path string) []any {
 	out := []any{}
-	for _, name := range []string{"namespace", "name"} {
+	for _, name := range []string{"namespace", "name", "path"} {
 		if strings.Contains(path, "{"+name+"}") {
 			out = append(out, s.typed("string", object{"name": name, "in": "path", "required": true}))
 		}

@@ -151,6 +151,7 @@ func TestOperationsHaveUpstreamsNames(t *testing.T) {
 			{Name: "exec", GVK: corev1.SchemeGroupVersion.WithKind("PodExecOptions"), Verbs: []string{"create", "get"}, Options: reflect.TypeFor[corev1.PodExecOptions]()},
 			{Name: "eviction", GVK: policyv1.SchemeGroupVersion.WithKind("Eviction"), Type: reflect.TypeFor[policyv1.Eviction](), Verbs: []string{"create"}},
 			{Name: "log", GVK: corev1.SchemeGroupVersion.WithKind("Pod"), Verbs: []string{"get"}, Options: reflect.TypeFor[corev1.PodLogOptions]()},
+			{Name: "proxy", GVK: corev1.SchemeGroupVersion.WithKind("PodProxyOptions"), WithPath: true, Options: reflect.TypeFor[corev1.PodProxyOptions]()},
 			{Name: "status", GVK: corev1.SchemeGroupVersion.WithKind("Pod"), Type: reflect.TypeFor[corev1.Pod](), Verbs: []string{"get", "patch", "update"}},
 		},
 	}
@@ -177,6 +178,9 @@ func TestOperationsHaveUpstreamsNames(t *testing.T) {
 		{pod + "/{name}/exec", "post", "connectCoreV1PostNamespacedPodExec", "core_v1", ""},
 		{pod + "/{name}/eviction", "post", "createCoreV1NamespacedPodEviction", "core_v1", "io.k8s.api.policy.v1.Eviction"},
 		{pod + "/{name}/log", "get", "readCoreV1NamespacedPodLog", "core_v1", ""},
+		{pod + "/{name}/proxy", "get", "connectCoreV1GetNamespacedPodProxy", "core_v1", ""},
+		{pod + "/{name}/proxy", "options", "connectCoreV1OptionsNamespacedPodProxy", "core_v1", ""},
+		{pod + "/{name}/proxy/{path}", "put", "connectCoreV1PutNamespacedPodProxyWithPath", "core_v1", ""},
 		{pod + "/{name}/status", "get", "readCoreV1NamespacedPodStatus", "core_v1", "io.k8s.api.core.v1.Pod"},
 		{pod + "/{name}/status", "put", "replaceCoreV1NamespacedPodStatus", "core_v1", "io.k8s.api.core.v1.Pod"},
 		{role, "post", "createRbacAuthorizationV1ClusterRole", "rbacAuthorization_v1", "io.k8s.api.rbac.v1.ClusterRole"},

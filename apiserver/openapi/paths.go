@@ -26,9 +26,10 @@ type Subresource struct {
 	Name  string
 	GVK   schema.GroupVersionKind
 	Type  reflect.Type // of what is sent and answered; nil for a stream
-	Verbs []string     // "get", "create", "update", "patch"
+	Verbs []string     // "get", "create", "update", "patch", "delete"
 
-	Options reflect.Type // of what the query of a stream says
+	Options  reflect.Type // of what the query of a stream says
+	WithPath bool         // every method of HTTP is handed on, with what stands behind the name of the subresource
 }
 
 // operation is one method of one path.
@@ -123,6 +124,12 @@ func operations(r Resource) map[string][]operation {
 		out[all] = []operation{{"get", "list", r.GVK, "list" + gv + r.GVK.Kind + "ForAllNamespaces", nil, r.List, listParameters()}}
 	}
 	for _, sub := range r.Subresources {
+		if sub.WithPath {
+			at, name := collection+"/{name}/"+sub.Name, scoped+title(sub.Name)
+			out[at] = handedOn(sub, "connect"+gv, name, optionsOf(sub.Options))
+			out[at+"/{path}"] = handedOn(sub, "connect"+gv, name+"WithPath", optionsOf(sub.Options))
+			continue
+		}
 		var ops []operation
 		for _, verb := range sub.Verbs {
 			name := title(sub.Name)
@@ -143,6 +150,15 @@ func operations(r Resource) map[string][]operation {
 			}
 		}
 		out[collection+"/{name}/"+sub.Name] = ops
+	}
+	return out
+}
+
+// handedOn returns the operations of a subresource that hands all methods on.
+func handedOn(sub Subresource, prefix, name string, query []parameter) []operation {
+	var out []operation
+	for _, method := range []string{"delete", "get", "head", "options", "patch", "post", "put"} {
+		out = append(out, operation{method, "connect", sub.GVK, prefix + title(method) + name, nil, textType, query})
 	}
 	return out
 }
