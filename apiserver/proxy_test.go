@@ -75,7 +75,7 @@ func endpoint(pod, ip string, ready bool) discoveryv1.Endpoint {
 
 func TestRequestsAreHandedOnToPodsServicesAndNodes(t *testing.T) {
 	pods := podNetwork{}
-	for _, address := range []string{"10.1.0.5:8080", "10.1.0.5:9090", "10.1.0.5:80", "10.0.0.1:9100"} {
+	for _, address := range []string{"10.1.0.5:8080", "10.1.0.5:9090", "10.1.0.5:80", "10.0.0.1:9100", "[fd00::5]:80", "[fd00::5]:81"} {
 		pods.serveAt(t, address, httptest.NewServer, func(w http.ResponseWriter, r *http.Request) { tell(w, r, address) })
 	}
 	pods.serveAt(t, "10.1.0.5:8443", httptest.NewTLSServer, func(w http.ResponseWriter, r *http.Request) { tell(w, r, "tls") })
@@ -91,6 +91,7 @@ func TestRequestsAreHandedOnToPodsServicesAndNodes(t *testing.T) {
 	web.Spec.Containers = []corev1.Container{{Name: "a", Image: "i"}, {Name: "b", Image: "i", Ports: []corev1.ContainerPort{{ContainerPort: 8080}, {ContainerPort: 9090}}}}
 	runPod(t, c, web, "n1", "10.1.0.5")
 	runPod(t, c, pod("bare"), "n1", "10.1.0.5")
+	runPod(t, c, pod("six"), "n1", "fd00::5")
 	runPod(t, c, pod("local"), "n1", "127.0.0.1")
 	runPod(t, c, pod("down"), "n1", "10.1.0.6")
 	must(t, c, pod("pending"))
@@ -123,6 +124,8 @@ func TestRequestsAreHandedOnToPodsServicesAndNodes(t *testing.T) {
 		{"POST", in + "pods/web/proxy/a/", 200, "10.1.0.5:8080: POST /a/ body"},
 		{"DELETE", in + "pods/web:9090/proxy/", 200, "10.1.0.5:9090: DELETE / body"},
 		{"PUT", in + "pods/bare/proxy/x", 200, "10.1.0.5:80: PUT /x body"},
+		{"GET", in + "pods/six/proxy/x", 200, "[fd00::5]:80: GET /x body"},
+		{"GET", in + "pods/six:81/proxy/x", 200, "[fd00::5]:81: GET /x body"},
 		{"PATCH", in + "pods/https:web:8443/proxy/x", 200, "tls: PATCH /x body"},
 		{"GET", in + "services/s:80/proxy/x", 200, "10.1.0.5:8080: GET /x body"},
 		{"GET", in + "services/s:admin/proxy/x", 200, "10.1.0.5:9090: GET /x body"},
