@@ -1,6 +1,7 @@
 package volume
 
 import (
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -47,7 +48,7 @@ func gatherClaim(snap *view.Snapshot, key view.Key, _ time.Time) claimIn {
 		return i
 	}
 	for pod := range view.All[*corev1.Pod](snap, kind.Pods, key.Namespace) {
-		if uses(pod, key.Name) {
+		if slices.Contains(core.ClaimsOf(pod), key.Name) {
 			i.pods = append(i.pods, pod)
 		}
 	}
@@ -77,16 +78,6 @@ func defaultClassName(snap *view.Snapshot) string {
 		return ""
 	}
 	return best.Name
-}
-
-// uses reports whether the pod has a volume of the claim.
-func uses(pod *corev1.Pod, name string) bool {
-	for i := range pod.Spec.Volumes {
-		if core.ClaimOf(pod, &pod.Spec.Volumes[i]) == name {
-			return true
-		}
-	}
-	return false
 }
 
 // claimsOfVolume returns the claim that a volume names and the one it named, those that name it, and, if it became
@@ -128,10 +119,8 @@ func claimsOfPod(_ *view.Snapshot, c view.Change) []view.Key {
 	}
 	pod := c.Latest().(*corev1.Pod)
 	var keys []view.Key
-	for i := range pod.Spec.Volumes {
-		if name := core.ClaimOf(pod, &pod.Spec.Volumes[i]); name != "" {
-			keys = append(keys, view.Key{Kind: kind.PersistentVolumeClaims, Namespace: pod.Namespace, Name: name})
-		}
+	for _, name := range core.ClaimsOf(pod) {
+		keys = append(keys, view.Key{Kind: kind.PersistentVolumeClaims, Namespace: pod.Namespace, Name: name})
 	}
 	return keys
 }
