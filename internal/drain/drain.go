@@ -24,7 +24,7 @@ const leftMax = 1 << 20
 // Output is the end of a pipe or terminal at which is read what a process prints.
 type Output struct {
 	File *os.File
-	raw  syscall.RawConn // nil: it was closed before
+	raw  syscall.RawConn
 
 	mu           sync.Mutex // guards what follows, and that nothing is on the way from the kernel to it
 	read, passed int64      // bytes, and how many of them are where they should go
@@ -32,18 +32,12 @@ type Output struct {
 
 // New returns the output at a file, which must not block (O_NONBLOCK).
 func New(f *os.File) *Output {
-	raw, err := f.SyscallConn()
-	if err != nil {
-		raw = nil
-	}
+	raw, _ := f.SyscallConn() // of a file that was closed too: its methods fail then
 	return &Output{File: f, raw: raw}
 }
 
 // Read reads what there is, and waits until there is something, as [os.File.Read] does.
 func (o *Output) Read(p []byte) (n int, err error) {
-	if o.raw == nil {
-		return 0, os.ErrClosed
-	}
 	waitErr := o.raw.Read(func(fd uintptr) bool {
 		// Between the two nobody may find the buffer empty and the count without it.
 		o.mu.Lock()
@@ -78,8 +72,8 @@ func (o *Output) Passed(n int) {
 func (o *Output) left() (left bool, passed int64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.read != o.passed || o.raw == nil {
-		return o.read != o.passed, o.passed
+	if o.read != o.passed {
+		return true, o.passed
 	}
 	ready := 0
 	err := o.raw.Control(func(fd uintptr) {
