@@ -16,7 +16,23 @@ import (
 // admission runs the admission chain over one attempt to write.
 func (s *Server) admission(r request, verb string, obj, old kind.Object, snap *view.Snapshot) error {
 	clock := admissionClock{metrics: s.metrics, verb: verb, began: time.Now()}
-	err := s.cfg.Admission.Admit(&admit.Request{
+	req := r.admitted(verb, obj, old)
+	req.Warn, req.Annotate = r.warn, r.annotate
+	req.May = func(verb, resource, namespace, name string) bool {
+		ok, _ := s.cfg.Authorizer(auth.Attributes{User: r.user, Verb: verb, Version: "v1", Resource: resource, Namespace: namespace, Name: name})
+		return ok
+	}
+	err := s.cfg.Admission.Admit(req, snap, clock.ruled)
+	clock.end()
+	if err != nil || r.local || obj == nil || r.kind.GVK.Group != rbacv1.GroupName {
+		return err
+	}
+	return s.confirmNoEscalation(r, obj, old, snap)
+}
+
+// admitted describes an attempt to write to the rules of admission.
+func (r request) admitted(verb string, obj, old kind.Object) *admit.Request {
+	return &admit.Request{
 		User:        r.user.Name,
 		Groups:      r.user.Groups,
 		Kind:        r.kind,
@@ -26,18 +42,7 @@ func (s *Server) admission(r request, verb string, obj, old kind.Object, snap *v
 		Subresource: r.subresource,
 		Object:      obj,
 		Old:         old,
-		Warn:        r.warn,
-		Annotate:    r.annotate,
-		May: func(verb, resource, namespace, name string) bool {
-			ok, _ := s.cfg.Authorizer(auth.Attributes{User: r.user, Verb: verb, Version: "v1", Resource: resource, Namespace: namespace, Name: name})
-			return ok
-		},
-	}, snap, clock.ruled)
-	clock.end()
-	if err != nil || r.local || obj == nil || r.kind.GVK.Group != rbacv1.GroupName {
-		return err
 	}
-	return s.confirmNoEscalation(r, obj, old, snap)
 }
 
 // admissionClock measures how long the rules take that one request goes through.

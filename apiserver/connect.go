@@ -70,9 +70,7 @@ func (x *exchange) connect() error {
 	if err != nil {
 		return err
 	}
-	r := x.r.Clone(x.r.Context())
-	r.URL = &url.URL{Path: path, RawQuery: query.Encode()}
-	r.RequestURI = r.URL.RequestURI()
+	r := x.toNode(path, query.Encode())
 	if x.route.subresource != "log" {
 		if !httpstream.IsUpgradeRequest(r) {
 			return apierrors.NewBadRequest("Upgrade request required")
@@ -98,6 +96,14 @@ func (s *Server) nodeHandler(ctx context.Context, node string) (http.Handler, er
 		return nil, apierrors.NewServiceUnavailable(fmt.Sprintf("node %s cannot be reached: %v", node, err))
 	}
 	return handler, nil
+}
+
+// toNode returns the request as it is sent to a node's agent.
+func (x *exchange) toNode(path, query string) *http.Request {
+	r := x.r.Clone(x.r.Context())
+	r.URL = &url.URL{Path: path, RawQuery: query}
+	r.RequestURI = r.URL.RequestURI()
+	return r
 }
 
 // nodeAnswer passes an answer of a node on, unless it is an error: nodes speak plain text, clients of the API

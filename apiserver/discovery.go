@@ -64,6 +64,16 @@ func subresourcesOf(k *kind.Kind) []subresource {
 	return out
 }
 
+// subresourceOf returns a subresource of a kind.
+func subresourceOf(k *kind.Kind, name string) (sub subresource, ok bool) {
+	all := subresourcesOf(k)
+	i := slices.IndexFunc(all, func(s subresource) bool { return s.name == name })
+	if i < 0 {
+		return subresource{}, false
+	}
+	return all[i], true
+}
+
 // groupVersions returns the versions that are served, in the order of the registry.
 func groupVersions(kinds *kind.Registry) []schema.GroupVersion {
 	var out []schema.GroupVersion

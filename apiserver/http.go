@@ -115,6 +115,8 @@ func (x *exchange) identify(isResource bool) error {
 		return err
 	}
 	x.auditImpersonation(sender.user, constraint)
+	// Neither must reach what the request is handed on to.
+	r.Header.Del("Authorization")
 	dropImpersonation(r.Header)
 	return nil
 }

@@ -59,10 +59,8 @@ func (x *exchange) special() error {
 	case name == "namespaces/finalize" && x.route.verb == "update":
 		return x.update()
 	}
-	for _, sub := range subresourcesOf(x.req.kind) {
-		if sub.name == x.route.subresource {
-			return x.errMethod()
-		}
+	if _, ok := subresourceOf(x.req.kind, x.route.subresource); ok {
+		return x.errMethod()
 	}
 	return errNoPath(x.r)
 }

@@ -78,12 +78,8 @@ func knownSubresource(k *kind.Kind, name string) string {
 	if name == "" {
 		return ""
 	}
-	for _, sub := range subresourcesOf(k) {
-		if sub.name == name {
-			return name
-		}
-	}
-	return ""
+	sub, _ := subresourceOf(k, name)
+	return sub.name
 }
 
 // knownPath returns the first element of a path that is no resource's, if there is such a one.

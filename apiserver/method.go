@@ -15,8 +15,9 @@ import (
 func (x *exchange) errMethod() error {
 	allowed := methods(verbsAt(x.req.kind, x.route))
 	if !connects(x.req.kind.ID, x.route.subresource) && slices.Contains(allowed, http.MethodGet) {
-		allowed = slices.Insert(allowed, slices.Index(allowed, http.MethodGet)+1, http.MethodHead)
+		allowed = append(allowed, http.MethodHead)
 	}
+	slices.Sort(allowed)
 	x.w.Header().Set("Allow", strings.Join(allowed, ", "))
 	return apierrors.NewGenericServerResponse(http.StatusMethodNotAllowed, "", schema.GroupResource{}, "", "", 0, false)
 }
@@ -24,12 +25,8 @@ func (x *exchange) errMethod() error {
 // verbsAt returns the verbs that are served at the path of a route, which leads to the kind.
 func verbsAt(k *kind.Kind, rt route) []string {
 	if rt.subresource != "" {
-		for _, sub := range subresourcesOf(k) {
-			if sub.name == rt.subresource {
-				return sub.verbs
-			}
-		}
-		return nil
+		sub, _ := subresourceOf(k, rt.subresource)
+		return sub.verbs
 	}
 	at := []string{"create", "deletecollection", "list", "watch"}
 	switch {
@@ -41,7 +38,7 @@ func verbsAt(k *kind.Kind, rt route) []string {
 	return slices.DeleteFunc(at, func(verb string) bool { return !slices.Contains(objectVerbs(k), verb) })
 }
 
-// methods returns the HTTP methods by which verbs are asked for, sorted.
+// methods returns the HTTP methods by which verbs are asked for, each once.
 func methods(verbs []string) []string {
 	var out []string
 	for _, verb := range verbs {

@@ -1,6 +1,7 @@
 package apiserver
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"math/rand/v2"
@@ -44,11 +45,6 @@ func (x *exchange) proxy() error {
 	if err != nil {
 		return err
 	}
-	// The credentials are for the API server only.
-	r := x.r.Clone(x.r.Context())
-	r.Header.Del("Authorization")
-	x.r = r
-
 	var host string
 	switch obj := obj.(type) {
 	case *corev1.Pod:
@@ -96,13 +92,7 @@ func (x *exchange) proxyToAgent(node string) error {
 	if err != nil {
 		return err
 	}
-	r := x.r.Clone(x.r.Context())
-	r.URL = &url.URL{Path: x.proxiedPath(), RawQuery: x.r.URL.RawQuery}
-	if r.URL.Path == "" {
-		r.URL.Path = "/"
-	}
-	r.RequestURI = r.URL.RequestURI()
-	handler.ServeHTTP(x.w, r)
+	handler.ServeHTTP(x.w, x.toNode(cmp.Or(x.proxiedPath(), "/"), x.r.URL.RawQuery))
 	return nil
 }
 

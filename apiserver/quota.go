@@ -23,10 +23,7 @@ func (s *Server) charge(r request, verb string, obj, cur kind.Object) ([]store.W
 		return nil, nil
 	}
 	began := time.Now()
-	charged, err := admit.ChargeQuotas(&admit.Request{
-		User: r.user.Name, Groups: r.user.Groups, Kind: r.kind, Verb: verb, Namespace: r.key.Namespace, Name: r.key.Name,
-		Subresource: r.subresource, Object: obj, Old: cur,
-	}, s.cache.snapshot(), s.cfg.Now())
+	charged, err := admit.ChargeQuotas(r.admitted(verb, obj, cur), s.cache.snapshot(), s.cfg.Now())
 	s.metrics.ruled(admittedBy{"ResourceQuota", admit.Validating, verb, err != nil}, time.Since(began))
 	if err != nil {
 		return nil, err
